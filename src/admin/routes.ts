@@ -1,0 +1,52 @@
+/** The control plane's rows of the route table: path, who may, and what answers. */
+import type { KeyIndex } from "../identity/key-index.ts";
+import { createSessionTokens } from "../identity/session-token.ts";
+import type { UsageStore } from "../ledger/usage-store.ts";
+import type { Secret } from "../kernel/secret.ts";
+import type { AdminHandler } from "./handler.ts";
+import type { KeyService } from "./keys.ts";
+import { createLitellmKeyHandlers } from "./litellm/keys.ts";
+import { createSpendLogsHandler } from "./litellm/spend.ts";
+import { createMeHandler, createTokenHandler } from "./me.ts";
+import { createUsageHandler } from "./usage.ts";
+
+/** One row. `role` is the least that is needed: an admin may call a developer's row too. */
+export interface AdminRoute {
+  readonly method: "GET" | "POST";
+  /** Exact, or with `{name}` segments. */
+  readonly path: string;
+  readonly role: "admin" | "developer";
+  /** `change`: leaves an audit record. */
+  readonly audit: "read" | "change";
+  readonly handler: AdminHandler;
+}
+
+/** What the handlers work on. */
+export interface AdminServices {
+  readonly keys: KeyService;
+  readonly index: KeyIndex;
+  readonly usage: UsageStore;
+  /** From which short-lived tokens are derived; must survive restarts. */
+  readonly gatewaySecret: Secret;
+}
+
+/** Every control-plane path there is. */
+export function createAdminRoutes({ keys, index, usage, gatewaySecret }: AdminServices): readonly AdminRoute[] {
+  const litellm = createLitellmKeyHandlers(keys);
+  const tokens = createSessionTokens({ changes: keys.changes, index, gatewaySecret });
+  return [
+    { method: "POST", path: "/key/generate", role: "admin", audit: "change", handler: litellm.generate },
+    { method: "POST", path: "/key/update", role: "admin", audit: "change", handler: litellm.update },
+    { method: "POST", path: "/key/delete", role: "admin", audit: "change", handler: litellm.remove },
+    { method: "POST", path: "/key/block", role: "admin", audit: "change", handler: litellm.block },
+    { method: "POST", path: "/key/unblock", role: "admin", audit: "change", handler: litellm.unblock },
+    { method: "POST", path: "/key/regenerate", role: "admin", audit: "change", handler: litellm.regenerate },
+    { method: "POST", path: "/key/{key}/regenerate", role: "admin", audit: "change", handler: litellm.regenerate },
+    { method: "GET", path: "/key/info", role: "developer", audit: "read", handler: litellm.info },
+    { method: "GET", path: "/key/list", role: "admin", audit: "read", handler: litellm.list },
+    { method: "GET", path: "/spend/logs", role: "admin", audit: "read", handler: createSpendLogsHandler({ keys, usage }) },
+    { method: "GET", path: "/api/v1/usage", role: "admin", audit: "read", handler: createUsageHandler({ keys, usage }) },
+    { method: "GET", path: "/v1/me", role: "developer", audit: "read", handler: createMeHandler(keys) },
+    { method: "POST", path: "/v1/me/token", role: "developer", audit: "change", handler: createTokenHandler(tokens) },
+  ];
+}

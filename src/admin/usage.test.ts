@@ -1,0 +1,92 @@
+// Guarantee: spend by any dimension adds up to its total, in exact decimals; unknown keys are an error, not an empty report.
+import { describe, expect, it } from "vitest";
+import { createControlPlane, faultOf, type ControlPlane } from "../../test/support/control-plane.ts";
+import { ledgerRow } from "../../test/support/memory-usage-store.ts";
+import { nanoUsd } from "../kernel/money.ts";
+
+interface Report {
+  readonly groups: readonly Record<string, unknown>[];
+  readonly total: Record<string, unknown>;
+  readonly rows?: readonly Record<string, unknown>[];
+}
+
+async function usage(plane: ControlPlane, query: string): Promise<Report> {
+  const reply = await plane.call(`GET /api/v1/usage${query}`);
+  expect(reply.status).toBe(200);
+  return reply.body as Report;
+}
+
+describe("GET /api/v1/usage", () => {
+  it("groups by key with its alias or name, dearest first, with the total", async () => {
+    const plane = await createControlPlane();
+    const [named, nameless] = [await plane.create({ alias: "ada-laptop" }), await plane.create()];
+    plane.rows.push(
+      ledgerRow({ keyId: named.record.id }),
+      ledgerRow({ keyId: nameless.record.id, costNanoUsd: nanoUsd(3_000_000_001n), source: "estimated" }),
+      ledgerRow({ keyId: "key_revoked", costNanoUsd: nanoUsd(0n), source: "unresolved", state: "unresolved", isUnpriced: true }),
+    );
+    const report = await usage(plane, "");
+    const counts = { input_tokens: 1, cache_read_tokens: 2, cache_write_5m_tokens: 3, cache_write_1h_tokens: 4, output_tokens: 5 };
+    expect(report).toEqual({
+      by: "key",
+      since: null,
+      until: null,
+      groups: [
+        { value: nameless.record.id, label: nameless.record.name, attempts: 1, ...counts, cost_usd: "3.000000001", reported_usd: "0.00", estimated_usd: "3.000000001", unresolved_attempts: 0, unpriced_attempts: 0 },
+        { value: named.record.id, label: "ada-laptop", attempts: 1, ...counts, cost_usd: "1.00", reported_usd: "1.00", estimated_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },
+        { value: "key_revoked", label: "key_revoked", attempts: 1, ...counts, cost_usd: "0.00", reported_usd: "0.00", estimated_usd: "0.00", unresolved_attempts: 1, unpriced_attempts: 1 },
+      ],
+      total: {
+        attempts: 3,
+        input_tokens: 3,
+        cache_read_tokens: 6,
+        cache_write_5m_tokens: 9,
+        cache_write_1h_tokens: 12,
+        output_tokens: 15,
+        cost_usd: "4.000000001",
+        reported_usd: "1.00",
+        estimated_usd: "3.000000001",
+        unresolved_attempts: 1,
+        unpriced_attempts: 1,
+      },
+    });
+  });
+
+  it.each(["user", "team", "project", "model", "provider", "day", "session", "agent"])("groups by %s, the unattributed under an empty value", async (by) => {
+    const plane = await createControlPlane();
+    plane.rows.push(ledgerRow(), ledgerRow({ agentId: "agent-1", project: "gate" }));
+    const report = await usage(plane, `?by=${by}`);
+    expect(report.groups.reduce((sum, group) => sum + Number(group["attempts"]), 0)).toBe(2);
+    expect(report.groups.some(({ value }) => value === "")).toBe(["project", "agent"].includes(by));
+  });
+
+  it("keeps days in their order", async () => {
+    const plane = await createControlPlane();
+    plane.rows.push(ledgerRow({ openedAtMs: Date.UTC(2026, 0, 2), costNanoUsd: nanoUsd(9n) }), ledgerRow({ openedAtMs: Date.UTC(2026, 0, 1), costNanoUsd: nanoUsd(1n) }));
+    expect((await usage(plane, "?by=day")).groups.map(({ value }) => value)).toEqual(["2026-01-01", "2026-01-02"]);
+  });
+
+  it("takes a half-open range and filters, keys in whatever form", async () => {
+    const plane = await createControlPlane();
+    const { key, record } = await plane.create({ alias: "one" });
+    plane.rows.push(ledgerRow({ keyId: record.id, openedAtMs: Date.UTC(2026, 0, 1) }), ledgerRow({ keyId: "key_2", openedAtMs: Date.UTC(2026, 0, 2), userId: "bea", teamId: "hulls", sessionId: "s2" }));
+    const attempts = async (query: string): Promise<unknown> => (await usage(plane, query)).total["attempts"];
+    for (const reference of [key, record.id, record.tokenHash, "one"]) expect(await attempts(`?key=${reference}`)).toBe(1);
+    for (const query of ["?key=key_2", "?user=bea", "?team=hulls", "?session=s2", "?since=2026-01-02", "?until=2026-01-02T00:00:00Z"]) expect(await attempts(query)).toBe(1);
+    for (const query of ["?key=admin", "?user=nobody", "?since=2026-01-03"]) expect(await attempts(query)).toBe(0);
+    expect(await usage(plane, "?since=2026-01-01&until=2026-02-01")).toMatchObject({ since: "2026-01-01T00:00:00.000Z", until: "2026-02-01T00:00:00.000Z" });
+  });
+
+  it("adds the newest rows of the ledger on request", async () => {
+    const plane = await createControlPlane();
+    plane.rows.push(ledgerRow({ attemptId: "att_1" }), ledgerRow({ attemptId: "att_2", tags: ["x"] }));
+    expect((await usage(plane, "")).rows).toBeUndefined();
+    const { rows } = await usage(plane, "?rows=1");
+    expect(rows).toHaveLength(1);
+    expect(rows![0]).toMatchObject({ attempt_id: "att_2", request_id: "req_1", state: "closed", opened_at: "2026-01-01T12:00:00.000Z", cost_usd: "1.00", input_tokens: 1, source: "reported", tags: ["x"], price_row: "row" });
+  });
+
+  it.each([["by=color", 400], ["since=soon", 400], ["since=2026-01-02&until=2026-01-02", 400], ["rows=1001", 400], ["rows=-1", 400], ["colour=x", 400], ["by=key&by=user", 400], ["key=sk-unknown", 404], ["key=nobody", 404]])("refuses ?%s with %i", async (query, status) => {
+    expect((await faultOf((await createControlPlane()).call(`GET /api/v1/usage?${query}`))).spec.status).toBe(status);
+  });
+});

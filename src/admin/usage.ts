@@ -1,0 +1,170 @@
+/** `GET /api/v1/usage`: spend by any dimension, money as decimal strings, and the ledger's own rows on request. */
+import { z } from "zod";
+import type { LedgerRow, UsageFilter, UsageGroup, UsageStore } from "../ledger/usage-store.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
+import { formatUsd, nanoUsd } from "../kernel/money.ts";
+import { addCounts, zeroCounts, type TokenCounts } from "../kernel/usage.ts";
+import { isoOrNull, parseInstant } from "./durations.ts";
+import { fieldInvalid, parseFields, queryObject } from "./fields.ts";
+import type { AdminHandler } from "./handler.ts";
+import type { KeyService } from "./keys.ts";
+
+const dimensions = ["key", "user", "team", "project", "model", "provider", "day", "session", "agent"] as const;
+const rowsMax = 1_000;
+const moneyDigits = 2;
+
+const querySchema = z.strictObject({
+  by: z.enum(dimensions, `it must be one of ${dimensions.join(", ")}`).default("key"),
+  since: z.string().optional(),
+  until: z.string().optional(),
+  key: z.string().optional(),
+  user: z.string().optional(),
+  team: z.string().optional(),
+  session: z.string().optional(),
+  rows: z
+    .string()
+    .regex(/^\d{1,6}$/, "it must be a whole number")
+    .transform(Number)
+    .refine((count) => count <= rowsMax, `it must be at most ${rowsMax}`)
+    .optional(),
+});
+
+/**
+ * Groups, dearest first (days in their own order), with their total; `rows=N` adds the newest N rows. The range is half open over
+ * the time an attempt was opened; a bare date is its beginning in UTC.
+ */
+export function createUsageHandler({ keys, usage }: { readonly keys: KeyService; readonly usage: UsageStore }): AdminHandler {
+  return async ({ query }) => {
+    const wire = parseFields(querySchema, queryObject(query));
+    const filter = filterOf(wire, keys);
+    const groups = [...(await usage.groupBy(wire.by, filter))];
+    // Days stay in their own order; everything else is read from the top.
+    if (wire.by !== "day") groups.sort((a, b) => Number(b.costNanoUsd > a.costNanoUsd) - Number(b.costNanoUsd < a.costNanoUsd) || (a.value < b.value ? -1 : 1));
+    const rows = wire.rows === undefined ? {} : { rows: (await usage.rows(filter, wire.rows)).map(renderRow) };
+    return {
+      status: 200,
+      body: {
+        by: wire.by,
+        since: isoOrNull(filter.sinceMs ?? null),
+        until: isoOrNull(filter.untilMs ?? null),
+        groups: groups.map((group) => ({ value: group.value, label: wire.by === "key" ? keyLabel(keys, group.value) : group.value, ...renderSums(group) })),
+        total: renderSums(groups.reduce(addGroups, emptySums)),
+        ...rows,
+      },
+    };
+  };
+}
+
+function filterOf(wire: z.infer<typeof querySchema>, keys: KeyService): UsageFilter {
+  const sinceMs = wire.since === undefined ? undefined : parseInstant("since", wire.since).ms;
+  const untilMs = wire.until === undefined ? undefined : parseInstant("until", wire.until).ms;
+  if (sinceMs !== undefined && untilMs !== undefined && sinceMs >= untilMs) throw fieldInvalid("since: it must be before until.");
+  return {
+    ...(sinceMs === undefined ? {} : { sinceMs }),
+    ...(untilMs === undefined ? {} : { untilMs }),
+    ...(wire.key === undefined ? {} : { keyId: keyIdOf(keys, wire.key) }),
+    ...(wire.user === undefined ? {} : { userId: wire.user }),
+    ...(wire.team === undefined ? {} : { teamId: wire.team }),
+    ...(wire.session === undefined ? {} : { sessionId: wire.session }),
+  };
+}
+
+/** An id is taken as it is, since the ledger outlives its keys; anything else must be a live key. */
+function keyIdOf(keys: KeyService, reference: string): string {
+  if (reference === "admin" || reference.startsWith("key_")) return reference;
+  const found = keys.find(reference) ?? keys.list().find(({ alias }) => alias === reference);
+  if (found === undefined) throw new GatewayError("client_object_missing", { publicText: "There is no such key." });
+  return found.id;
+}
+
+function keyLabel(keys: KeyService, keyId: string): string {
+  const key = keys.find(keyId);
+  return key?.alias ?? key?.name ?? keyId;
+}
+
+type Sums = Omit<UsageGroup, "value">;
+
+const emptySums: Sums = {
+  attempts: 0,
+  counts: zeroCounts,
+  costNanoUsd: nanoUsd(0n),
+  reportedNanoUsd: nanoUsd(0n),
+  estimatedNanoUsd: nanoUsd(0n),
+  unresolvedAttempts: 0,
+  unpricedAttempts: 0,
+};
+
+function addGroups(a: Sums, b: Sums): Sums {
+  return {
+    attempts: a.attempts + b.attempts,
+    counts: addCounts(a.counts, b.counts),
+    costNanoUsd: nanoUsd(a.costNanoUsd + b.costNanoUsd),
+    reportedNanoUsd: nanoUsd(a.reportedNanoUsd + b.reportedNanoUsd),
+    estimatedNanoUsd: nanoUsd(a.estimatedNanoUsd + b.estimatedNanoUsd),
+    unresolvedAttempts: a.unresolvedAttempts + b.unresolvedAttempts,
+    unpricedAttempts: a.unpricedAttempts + b.unpricedAttempts,
+  };
+}
+
+function renderSums(sums: Sums): Record<string, unknown> {
+  return {
+    attempts: sums.attempts,
+    ...renderCounts(sums.counts),
+    cost_usd: formatUsd(sums.costNanoUsd, moneyDigits),
+    reported_usd: formatUsd(sums.reportedNanoUsd, moneyDigits),
+    estimated_usd: formatUsd(sums.estimatedNanoUsd, moneyDigits),
+    unresolved_attempts: sums.unresolvedAttempts,
+    unpriced_attempts: sums.unpricedAttempts,
+  };
+}
+
+function renderCounts(counts: TokenCounts): Record<string, number> {
+  return {
+    input_tokens: counts.input,
+    cache_read_tokens: counts.cacheRead,
+    cache_write_5m_tokens: counts.cacheWrite5m,
+    cache_write_1h_tokens: counts.cacheWrite1h,
+    output_tokens: counts.output,
+  };
+}
+
+function renderRow(row: LedgerRow): Record<string, unknown> {
+  return {
+    attempt_id: row.attemptId,
+    request_id: row.requestId,
+    ordinal: row.ordinal,
+    state: row.state,
+    opened_at: isoOrNull(row.openedAtMs),
+    closed_at: isoOrNull(row.closedAtMs),
+    key_id: row.keyId,
+    user_id: row.userId,
+    team_id: row.teamId,
+    project: row.project,
+    tags: row.tags,
+    session_id: row.sessionId,
+    agent_id: row.agentId,
+    parent_agent_id: row.parentAgentId,
+    request_class: row.requestClass,
+    requested_model: row.requestedModel,
+    upstream_model: row.upstreamModel,
+    served_model: row.servedModel,
+    provider: row.provider,
+    target_id: row.targetId,
+    is_streaming: row.isStreaming,
+    outcome: row.outcome,
+    status: row.status,
+    source: row.source,
+    ...renderCounts(row.counts),
+    server_tool_uses: row.serverToolUses,
+    cost_usd: formatUsd(row.costNanoUsd, moneyDigits),
+    price_row: row.priceRow,
+    is_provisional: row.isProvisional,
+    is_unpriced: row.isUnpriced,
+    usage_json: row.usageJson,
+    first_event_ms: row.firstEventMs,
+    duration_ms: row.durationMs,
+    request_bytes: row.requestBytes,
+    response_bytes: row.responseBytes,
+    upstream_request_id: row.upstreamRequestId,
+  };
+}

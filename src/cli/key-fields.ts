@@ -1,0 +1,110 @@
+/** The flags that describe a key, and what they become in a request to `/key/generate` and `/key/update`. */
+import { InvalidArgumentError, type Command } from "commander";
+import { parseUsd } from "../kernel/money.ts";
+
+/** Values of the flags, each checked. */
+export interface KeyFieldOptions {
+  readonly alias?: string;
+  readonly user?: string;
+  readonly team?: string;
+  readonly models?: readonly string[];
+  readonly modelAlias?: Readonly<Record<string, string>>;
+  readonly duration?: string;
+  readonly maxBudget?: number;
+  readonly budgetDuration?: string;
+  readonly rpm?: number;
+  readonly tpm?: number;
+  readonly maxParallel?: number;
+  readonly tags?: readonly string[];
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+/** Adds the flags. */
+export function addKeyFields(command: Command): Command {
+  return command
+    .option("--alias <name>", "a name for it, unique")
+    .option("--user <id>", "whose it is")
+    .option("--team <id>", "the team it is billed to")
+    .option("--models <names>", "models it may use, separated by commas; * as a wildcard; without it: all", commaList)
+    .option("--model-alias <from=to>", "a name this key may ask for, and the model it gets; may be repeated", modelAlias)
+    .option("--duration <span>", "its lifetime, like 12h, 30d, 1mo; without it: no end", span)
+    .option("--max-budget <usd>", "a spending cap in US dollars", dollars)
+    .option("--budget-duration <span>", "after how long the cap starts afresh, like 1d, 30d, 1mo", span)
+    .option("--rpm <count>", "requests a minute", positiveInteger)
+    .option("--tpm <count>", "tokens a minute", positiveInteger)
+    .option("--max-parallel <count>", "requests at once", positiveInteger)
+    .option("--tags <names>", "labels for reports, separated by commas", commaList)
+    .option("--metadata <json>", "a JSON object to keep with it", jsonObject);
+}
+
+/** Members of the request body; a flag that was not given has none. */
+export function keyFields(options: KeyFieldOptions): Readonly<Record<string, unknown>> {
+  const fields: Record<string, unknown> = {
+    key_alias: options.alias,
+    user_id: options.user,
+    team_id: options.team,
+    models: options.models,
+    aliases: options.modelAlias,
+    duration: options.duration,
+    max_budget: options.maxBudget,
+    budget_duration: options.budgetDuration,
+    rpm_limit: options.rpm,
+    tpm_limit: options.tpm,
+    max_parallel_requests: options.maxParallel,
+    tags: options.tags,
+    metadata: options.metadata,
+  };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+/** Members that the gateway keeps and shows but does not act on yet. */
+const unenforcedFields = ["max_budget", "budget_duration", "rpm_limit", "tpm_limit", "max_parallel_requests"] as const;
+
+/** A warning when a request sets limits that do not bind; undefined when it sets none. */
+export function unenforcedRemark(fields: Readonly<Record<string, unknown>>): string | undefined {
+  const found = unenforcedFields.filter((name) => name in fields);
+  return found.length === 0 ? undefined : `warning: this version keeps ${found.join(", ")} but does not enforce ${found.length === 1 ? "it" : "them"} yet.`;
+}
+
+/** Parts between commas, trimmed, empty ones left out. */
+export function commaList(text: string): readonly string[] {
+  const parts = text.split(",").map((part) => part.trim());
+  const list = parts.filter((part) => part !== "");
+  if (list.length === 0) throw new InvalidArgumentError("It must name at least one.");
+  return list;
+}
+
+function modelAlias(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const [from = "", to = "", ...rest] = text.split("=").map((part) => part.trim());
+  if (from === "" || to === "" || rest.length > 0) throw new InvalidArgumentError("It must be two names with = between them.");
+  return { ...before, [from]: to };
+}
+
+/** A span in LiteLLM's spelling, passed on as written. */
+function span(text: string): string {
+  if (!/^[1-9]\d{0,6}(s|m|h|d|mo)$/.test(text)) throw new InvalidArgumentError("It must be a number with s, m, h, d or mo behind it, like 30d.");
+  return text;
+}
+
+function dollars(text: string): number {
+  const amount = parseUsd(text);
+  if (amount === undefined || amount < 0n) throw new InvalidArgumentError("It must be an amount in dollars, like 25 or 12.50.");
+  return Number(text);
+}
+
+function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!/^\d{1,15}$/.test(text) || value === 0) throw new InvalidArgumentError("It must be a whole number above 0.");
+  return value;
+}
+
+function jsonObject(text: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError('It must be JSON, like {"cost_center":"42"}.');
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new InvalidArgumentError('It must be a JSON object, like {"cost_center":"42"}.');
+  return value as Readonly<Record<string, unknown>>;
+}

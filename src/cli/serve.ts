@@ -1,0 +1,137 @@
+/** `tollgate serve`: starts the gateway in this process, says what to paste, and stops it decently on a signal. */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { InvalidArgumentError, type Command } from "commander";
+import { CliError, messageOf, ShownFailure, systemCodeOf } from "./cli-error.ts";
+import { adminKeyFileName, defaultDataDir, developerKeyFileName } from "./connection.ts";
+import type { CliContext } from "./context.ts";
+import { renderFirstStart, renderStart } from "./first-start.ts";
+import { commaList } from "./key-fields.ts";
+import { formatNotice } from "./text.ts";
+import type { ConfigNotice } from "../config/gateway-config.ts";
+
+/** Looked for in the working directory when `--config` is not given. */
+export const defaultConfigFile = "tollgate.yaml";
+
+interface ServeOptions {
+  readonly config?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly dataDir: string;
+  readonly insecureDevKey?: boolean;
+  readonly acceptUnenforced?: readonly string[];
+  readonly json?: boolean;
+}
+
+/** Adds `serve` to the program. */
+export function addServeCommand(program: Command, context: CliContext): void {
+  program
+    .command("serve")
+    .description("Run the gateway until a signal stops it.")
+    .option("--config <file>", `tollgate.yaml, or a LiteLLM config.yaml (else ./${defaultConfigFile} where there is one, else made from the environment)`)
+    .option("--host <address>", "address to listen on (else the configuration's, else 127.0.0.1)")
+    .option("--port <number>", "port to listen on; 0 takes a free one (else the configuration's, else 4000)", portNumber)
+    .option("--data-dir <dir>", "folder of the ledger and the keys; made when it is not there", defaultDataDir)
+    .option("--insecure-dev-key", "accept a weak or example secret; on loopback only")
+    .option("--accept-unenforced <names>", "restrictions of a LiteLLM file that this build does not enforce and you accept, separated by commas", commaList)
+    .option("--json", "print one JSON object at the start instead of text")
+    .action((options: ServeOptions) => serve(options, context));
+}
+
+/** The file that `--config` or the default means; undefined when there is none. */
+export function configPath(flag: string | undefined, cwd: string): string | undefined {
+  if (flag !== undefined) return resolve(cwd, flag);
+  const path = resolve(cwd, defaultConfigFile);
+  return existsSync(path) ? path : undefined;
+}
+
+async function serve(options: ServeOptions, context: CliContext): Promise<void> {
+  const { startGateway } = await import("../main.ts");
+  const path = configPath(options.config, context.cwd);
+  const dataDir = resolve(context.cwd, options.dataDir);
+  let gateway: Awaited<ReturnType<typeof startGateway>>;
+  try {
+    gateway = await startGateway({
+      ...(path === undefined ? {} : { configPath: path }),
+      ...(options.host === undefined ? {} : { host: options.host }),
+      ...(options.port === undefined ? {} : { port: options.port }),
+      dataDir,
+      insecureDevKey: options.insecureDevKey === true,
+      acceptUnenforced: options.acceptUnenforced ?? [],
+      env: context.env,
+    });
+  } catch (error) {
+    throw startFailure(error, options, context);
+  }
+  const stopped = untilSignal(() => gateway.close(), context);
+  const started = {
+    url: gateway.url,
+    config: gateway.config,
+    adminKey: gateway.firstStart.adminKey,
+    adminKeyFile: join(dataDir, adminKeyFileName),
+    developerKey: gateway.firstStart.developerKey,
+    developerKeyFile: join(dataDir, developerKeyFileName),
+  };
+  if (options.json === true) {
+    const { url, adminKey, adminKeyFile, developerKey, developerKeyFile } = started;
+    context.output.print(JSON.stringify({ url, admin_key: adminKey?.reveal(), admin_key_file: adminKeyFile, developer_key: developerKey?.reveal(), developer_key_file: developerKeyFile }));
+  } else if (started.adminKey === undefined && started.developerKey === undefined) context.output.print(renderStart(started));
+  else context.output.print(renderFirstStart(started, context.output));
+  await stopped;
+}
+
+/**
+ * Resolves when the first SIGTERM or SIGINT has led to a complete close. A second one exits at once, with the code that
+ * shells give to death by that signal.
+ */
+async function untilSignal(close: () => Promise<void>, context: CliContext): Promise<void> {
+  const signals = { SIGINT: 130, SIGTERM: 143 } as const;
+  let isClosing = false;
+  await new Promise<void>((resolveStopped, rejectStopped) => {
+    for (const [signal, exitCode] of Object.entries(signals)) {
+      process.on(signal, () => {
+        if (isClosing) process.exit(exitCode);
+        isClosing = true;
+        context.output.note(`${signal}: letting replies finish; once more stops at once.`);
+        close().then(resolveStopped, rejectStopped);
+      });
+    }
+  });
+}
+
+/** Shape of `StartupError`, recognised without importing its class. */
+interface StartupFailure extends Error {
+  readonly notices: readonly ConfigNotice[];
+  readonly exitCode: number;
+}
+
+function isStartupFailure(error: unknown): error is StartupFailure {
+  return error instanceof Error && "notices" in error && Array.isArray(error.notices) && "exitCode" in error && typeof error.exitCode === "number";
+}
+
+function startFailure(error: unknown, options: ServeOptions, context: CliContext): Error {
+  if (isStartupFailure(error)) {
+    if (error.notices.length === 0) return listenFailure(error, options) ?? new CliError(`The gateway did not start: ${messageOf(error)}.`, { exitCode: error.exitCode });
+    const notices = error.notices.map(({ file, line, column, path, message }) => ({ file, line, column, path, message }));
+    if (options.json === true) context.output.note(JSON.stringify({ error: { message: messageOf(error), notices } }, undefined, 2));
+    else for (const notice of notices) context.output.note(formatNotice(notice));
+    return new ShownFailure(error.exitCode);
+  }
+  return listenFailure(error, options) ?? new CliError(`The gateway did not start: ${messageOf(error)}`);
+}
+
+/** A failure to listen in words; undefined for any other. The system's code stands in the message when it was wrapped. */
+function listenFailure(error: unknown, options: ServeOptions): CliError | undefined {
+  const code = systemCodeOf(error) ?? /\blisten (E[A-Z]+)\b/.exec(messageOf(error))?.[1];
+  const port = options.port === undefined ? "the port" : `port ${options.port}`;
+  if (code === "EADDRINUSE") return new CliError(`Something listens on ${port} already.`, { mend: "Choose another with --port, or stop the other program." });
+  if (code === "EACCES" && messageOf(error).includes("listen")) return new CliError(`This user may not listen on ${port}.`, { mend: "Choose a port above 1023 with --port." });
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return new CliError("The address to listen on is not one of this machine.", { mend: "Check --host and `listen.host`." });
+  return undefined;
+}
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535) throw new InvalidArgumentError("It must be a number from 0 to 65535.");
+  return port;
+}

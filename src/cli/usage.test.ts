@@ -1,0 +1,57 @@
+// Guarantees that times on the command line mean what they say, and that no group or doubt is lost in the display.
+import { describe, expect, it } from "vitest";
+import { parseInstant, renderUsageCsv, renderUsageTable } from "./usage.ts";
+
+const plain = { style: (_: string, text: string): string => text };
+const nowMs = Date.UTC(2026, 0, 31, 12);
+
+describe("parseInstant", () => {
+  it("reads spans as that long ago", () => {
+    expect(["30m", "24h", "7d", "2w"].map((text) => nowMs - parseInstant(text, "--since", nowMs))).toEqual([1_800_000, 86_400_000, 604_800_000, 1_209_600_000]);
+  });
+
+  it("reads dates and times without a zone as UTC", () => {
+    expect(parseInstant("2026-01-31", "--since", nowMs)).toBe(Date.UTC(2026, 0, 31));
+    expect(parseInstant("2026-01-31T08:30", "--since", nowMs)).toBe(Date.UTC(2026, 0, 31, 8, 30));
+    expect(parseInstant("2026-01-31T08:30+02:00", "--since", nowMs)).toBe(Date.UTC(2026, 0, 31, 6, 30));
+  });
+
+  it.each(["yesterday", "7", "d7", "2026-13-01", "2026-1-1", "-7d", ""])("refuses %j and names the flag", (text) => {
+    expect(() => parseInstant(text, "--until", nowMs)).toThrow(/--until/);
+  });
+});
+
+const group = { value: "h1", label: "ci", attempts: 2, input_tokens: 1200, cache_read_tokens: 30, cache_write_5m_tokens: 4, cache_write_1h_tokens: 5, output_tokens: 60, cost_usd: "0.0123", reported_usd: "0.0123", estimated_usd: "0", unresolved_attempts: 0, unpriced_attempts: 0 };
+
+describe("renderUsageTable", () => {
+  it("shows a single group without a total line", () => {
+    const lines = renderUsageTable({ by: "key", groups: [group] }, "key", plain).split("\n");
+    expect(lines).toHaveLength(2);
+    expect(lines[1]!.split(/ {2,}/)).toEqual(["ci", "2", "1,200", "30", "4", "5", "60", "0.0123"]);
+  });
+
+  it("sums exactly where the gateway gives no total, and names groups without a value", () => {
+    const text = renderUsageTable({ groups: [group, { ...group, value: "", label: "", cost_usd: "0.0000001" }] }, "team", plain);
+    expect(text).toMatch(/\(unattributed\)/);
+    expect(text).toMatch(/total +4 .* 0\.0123001$/);
+  });
+
+  it("adds a column for each doubt there is", () => {
+    const text = renderUsageTable({ groups: [{ ...group, estimated_usd: "0.001", unresolved_attempts: 1 }] }, "key", plain);
+    expect(text).toMatch(/OF IT ESTIMATED +UNRESOLVED$/m);
+    expect(text).not.toMatch(/UNPRICED/);
+  });
+
+  it("says so when there is nothing", () => {
+    expect(renderUsageTable({ groups: [] }, "key", plain)).toBe("No usage in this time.");
+  });
+});
+
+describe("renderUsageCsv", () => {
+  it("has one line per group with every member", () => {
+    const [header, line, ...rest] = renderUsageCsv({ groups: [group] }, "key").split("\n");
+    expect(header).toBe("key,label,attempts,input_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,output_tokens,cost_usd,reported_usd,estimated_usd,unresolved_attempts,unpriced_attempts");
+    expect(line).toBe("h1,ci,2,1200,30,4,5,60,0.0123,0.0123,0,0,0");
+    expect(rest).toEqual([]);
+  });
+});

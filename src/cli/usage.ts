@@ -1,0 +1,132 @@
+/** `tollgate usage`: spend from the ledger, by any dimension, through the admin API. */
+import { Option, type Command } from "commander";
+import { formatUsd, nanoUsd, parseUsd } from "../kernel/money.ts";
+import { usageError } from "./cli-error.ts";
+import { adminClient, withConnection, type ConnectionOptions } from "./connection.ts";
+import type { CliContext, Output } from "./context.ts";
+import { listOf, numberOf, objectOf, renderJson, textOf, type JsonObject } from "./json.ts";
+import { formatCount, formatDollars, renderCsv, renderTable, type Column } from "./text.ts";
+
+/** What spend can be grouped by. */
+export const usageDimensions = ["key", "user", "team", "model", "day", "session", "agent", "project", "provider"] as const;
+
+interface UsageOptions extends ConnectionOptions {
+  readonly by: (typeof usageDimensions)[number];
+  readonly since?: string;
+  readonly until?: string;
+  readonly csv?: boolean;
+}
+
+/** Members of a group that are counts, in the order of the table and the CSV. */
+const countMembers = ["attempts", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens"] as const;
+/** Members that are money, as decimal dollars. */
+const moneyMembers = ["cost_usd", "reported_usd", "estimated_usd"] as const;
+/** Counts of attempts whose cost is not the whole truth. */
+const doubtMembers = ["unresolved_attempts", "unpriced_attempts"] as const;
+
+/** Adds `usage` to the program. */
+export function addUsageCommand(program: Command, context: CliContext): void {
+  const command = program
+    .command("usage")
+    .description("Show spend by key, user, team, model, day, session, agent, project or provider.")
+    .addOption(new Option("--by <dimension>", "what to group by").choices(usageDimensions).default("key"))
+    .option("--since <when>", "from here on: 7d, 24h, 30m, a date (UTC) or an ISO time", "30d")
+    .option("--until <when>", "up to here, not included; written like --since")
+    .addOption(new Option("--csv", "print CSV").conflicts("json"));
+  withConnection(command).action(async (options: UsageOptions) => {
+    const query = usageQuery(options, context.clock.now());
+    const reply = objectOf(await (await adminClient(options, context)).call("GET", `/api/v1/usage?${query.toString()}`));
+    if (options.json === true) context.output.print(renderJson(reply));
+    else if (options.csv === true) context.output.print(renderUsageCsv(reply, options.by));
+    else context.output.print(renderUsageTable(reply, options.by, context.output));
+  });
+}
+
+/** Query of the usage endpoint; times as ISO 8601 in UTC. */
+function usageQuery(options: Pick<UsageOptions, "by" | "since" | "until">, nowMs: number): URLSearchParams {
+  const query = new URLSearchParams({ by: options.by });
+  const sinceMs = options.since === undefined ? undefined : parseInstant(options.since, "--since", nowMs);
+  const untilMs = options.until === undefined ? undefined : parseInstant(options.until, "--until", nowMs);
+  if (sinceMs !== undefined && untilMs !== undefined && sinceMs >= untilMs) throw usageError("--since must be before --until.");
+  if (sinceMs !== undefined) query.set("since", new Date(sinceMs).toISOString());
+  if (untilMs !== undefined) query.set("until", new Date(untilMs).toISOString());
+  return query;
+}
+
+const unitMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/**
+ * @param text `30m`, `24h`, `7d`, `4w` (that long ago), `2026-01-31` (its beginning in UTC), or an ISO time
+ * @param flag named in the error
+ * @returns milliseconds since the epoch
+ * @throws CliError (exit 2)
+ */
+export function parseInstant(text: string, flag: string, nowMs: number): number {
+  const ago = /^(\d{1,6})([mhdw])$/.exec(text);
+  if (ago !== null) return nowMs - Number(ago[1]) * unitMs[ago[2]!]!;
+  const isIso = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?$/.test(text);
+  // A time without a zone would be read in the machine's own; the ledger's days are UTC, so this is too.
+  const ms = isIso ? Date.parse(/T/.test(text) && !/(Z|[+-]\d{2}:\d{2})$/.test(text) ? `${text}Z` : text) : Number.NaN;
+  if (Number.isNaN(ms)) throw usageError(`${flag} is neither a span nor a date: ${JSON.stringify(text)}.`, "Write 7d, 24h, 2026-01-31 or 2026-01-31T14:00Z.");
+  return ms;
+}
+
+/** One line per group and one for all of them; the columns of doubtful attempts only where there are any. */
+export function renderUsageTable(reply: JsonObject, dimension: string, output: Pick<Output, "style">): string {
+  const groups = listOf(reply.groups).map(objectOf);
+  if (groups.length === 0) return "No usage in this time.";
+  const total = totalOf(reply, groups);
+  const doubts = doubtMembers.filter((member) => numberOf(total[member]) > 0);
+  const hasEstimates = Number(textOf(total.estimated_usd)) !== 0;
+  const columns: Column[] = [
+    { title: dimension.toUpperCase() },
+    ...["ATTEMPTS", "INPUT", "CACHE READ", "WRITE 5M", "WRITE 1H", "OUTPUT", "COST USD"].map((title): Column => ({ title, align: "right" })),
+    ...(hasEstimates ? [{ title: "OF IT ESTIMATED", align: "right" } as const] : []),
+    ...doubts.map((member): Column => ({ title: member === "unresolved_attempts" ? "UNRESOLVED" : "UNPRICED", align: "right" })),
+  ];
+  const line = (group: JsonObject, name: string): string[] => [
+    name,
+    ...countMembers.map((member) => formatCount(numberOf(group[member]))),
+    formatDollars(textOf(group.cost_usd)),
+    ...(hasEstimates ? [formatDollars(textOf(group.estimated_usd))] : []),
+    ...doubts.map((member) => formatCount(numberOf(group[member]))),
+  ];
+  const rows = groups.map((group) => line(group, groupName(group)));
+  if (groups.length > 1) rows.push(line(total, "total"));
+  return renderTable(columns, rows, output);
+}
+
+/** A header line and one line per group, numbers unformatted. */
+export function renderUsageCsv(reply: JsonObject, dimension: string): string {
+  const groups = listOf(reply.groups).map(objectOf);
+  const header = [dimension, "label", ...countMembers, ...moneyMembers, ...doubtMembers];
+  return renderCsv(
+    header,
+    groups.map((group) => [
+      textOf(group.value),
+      textOf(group.label),
+      ...countMembers.map((member) => numberOf(group[member])),
+      ...moneyMembers.map((member) => textOf(group[member])),
+      ...doubtMembers.map((member) => numberOf(group[member])),
+    ]),
+  );
+}
+
+function groupName(group: JsonObject): string {
+  const value = textOf(group.value);
+  const label = textOf(group.label);
+  if (label !== "" && label !== value) return label;
+  return value === "" ? "(unattributed)" : value;
+}
+
+/** The gateway's own total; where it gives none, the sum of the groups. */
+function totalOf(reply: JsonObject, groups: readonly JsonObject[]): JsonObject {
+  const given = objectOf(reply.total);
+  if (Object.keys(given).length > 0) return given;
+  const counts = [...countMembers, ...doubtMembers].map((member) => [member, groups.reduce((sum, group) => sum + numberOf(group[member]), 0)] as const);
+  const money = moneyMembers.map((member) => {
+    const sum = groups.reduce((amount, group) => amount + (parseUsd(textOf(group[member])) ?? 0n), 0n);
+    return [member, formatUsd(nanoUsd(sum))] as const;
+  });
+  return Object.fromEntries<unknown>([...counts, ...money]);
+}

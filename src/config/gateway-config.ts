@@ -1,0 +1,163 @@
+/**
+ * What the rest of the house sees of a configuration, native or LiteLLM's: validated, resolved, immutable. Nobody but
+ * `config/` knows which file format it came from.
+ */
+import type { Secret } from "../kernel/secret.ts";
+
+/** One file, whole. Replaced as a whole, never changed. */
+export interface GatewayConfig {
+  readonly source: { readonly kind: "native" | "litellm" | "generated"; readonly path: string };
+  readonly listen: ListenConfig;
+  readonly egress: EgressConfig;
+  readonly store: StoreConfig;
+  readonly admin: AdminConfig;
+  /** Lower-case header read first for the Tollgate key; the ordinary order follows. */
+  readonly keyHeader: string | undefined;
+  readonly providers: ReadonlyMap<string, ProviderConfig>;
+  /** In file order; resolution prefers exact names, then the most specific pattern (`routing/route.ts`). */
+  readonly models: readonly ModelConfig[];
+  /** LiteLLM's `router_settings.model_group_alias`: name → name, hidden ones are served but not listed. */
+  readonly modelAliases: ReadonlyMap<string, { readonly model: string; readonly isHidden: boolean }>;
+  readonly prices: PricesConfig;
+  readonly limits: LimitsConfig;
+  readonly timeouts: TimeoutsConfig;
+  readonly logging: LoggingConfig;
+  /** Own listener for `/metrics` without a key; absent: only on the main listener, with an admin key. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
+  readonly forward: { readonly claudeCodeHeaders: boolean };
+  /** Sentences for the start-up log and `config check`. */
+  readonly warnings: readonly ConfigNotice[];
+}
+
+/** A remark or an error with its place. `line` and `column` count from 1; 0 when the whole file is meant. */
+export interface ConfigNotice {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  /** Dotted path of the key, for instance `models[0].targets[1].provider`. */
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface ListenConfig {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** Must be true for any host that is not loopback. */
+  readonly isPublic: boolean;
+  readonly tls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | undefined } | undefined;
+  /** Addresses or CIDR blocks whose `x-forwarded-for` is believed. */
+  readonly trustedProxies: readonly string[];
+}
+
+export interface EgressConfig {
+  /** `http://host:port` of a CONNECT proxy, may hold credentials in its user part. */
+  readonly proxy: Secret | undefined;
+  readonly noProxy: readonly string[];
+  readonly caFile: string | undefined;
+}
+
+export interface StoreConfig {
+  /** SQLite file; absent: `<data-dir>/tollgate.db`. */
+  readonly path: string | undefined;
+  /** `full` forces every commit to the disk; `normal` survives `kill -9` but may lose the last commits at power loss. */
+  readonly sync: "normal" | "full";
+}
+
+export interface AdminConfig {
+  /** Absent: made at the first start and kept in `<data-dir>/admin-key`. */
+  readonly key: Secret | undefined;
+  /** LiteLLM's `master_key` may also infer. */
+  readonly mayInfer: boolean;
+}
+
+/** A configured place. `settings` was checked by the schema of the provider `kind`, and only that provider reads it. */
+export interface ProviderConfig {
+  readonly name: string;
+  readonly kind: string;
+  readonly settings: unknown;
+}
+
+export interface ModelConfig {
+  /** A public name, or a pattern with one `*`. */
+  readonly name: string;
+  readonly aliases: readonly string[];
+  readonly accessGroups: readonly string[];
+  /** In order of preference, at least one. */
+  readonly targets: readonly TargetConfig[];
+}
+
+export interface TargetConfig {
+  /** Stable, shown as `x-litellm-model-id`. */
+  readonly id: string;
+  /** Name in `providers`. */
+  readonly provider: string;
+  /** Upstream name; `*` takes what the pattern's `*` matched. Equal to the public name: the body goes out untouched. */
+  readonly model: string;
+  /** `client`: the caller's own provider login is relayed to this target's host, and to no other. */
+  readonly credential: "provider" | "client";
+  /** Price of this upstream name instead of `model`'s (LiteLLM's `base_model`). */
+  readonly priceModel: string | undefined;
+  readonly price: PriceOverride | undefined;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly timeouts: Partial<TimeoutsConfig>;
+}
+
+/** µUSD per million tokens, ≥ 0. An absent member keeps the book's price. */
+export interface PriceOverride {
+  readonly input?: bigint;
+  readonly output?: bigint;
+  readonly cacheRead?: bigint;
+  readonly cacheWrite5m?: bigint;
+  readonly cacheWrite1h?: bigint;
+}
+
+export interface PricesConfig {
+  /** Applied to every cost, as parts per million (1 000 000 = unchanged). */
+  readonly multiplierPpm: bigint;
+  readonly overrides: ReadonlyMap<string, PriceOverride>;
+}
+
+export interface LimitsConfig {
+  readonly bodyBytesMax: number;
+  /** Requests in work at once; beyond it 529. */
+  readonly inFlightMax: number;
+}
+
+/** All in milliseconds, > 0. */
+export interface TimeoutsConfig {
+  readonly connectMs: number;
+  /** To the first reply byte of a stream. */
+  readonly firstByteStreamMs: number;
+  /** To the first reply byte of a plain call. */
+  readonly firstBytePlainMs: number;
+  /** Between two reply bytes. */
+  readonly idleMs: number;
+  /** From admission to the last byte. */
+  readonly totalMs: number;
+  /** Silence of a stream after which Tollgate sends a ping. */
+  readonly pingMs: number;
+  /** For the request body. */
+  readonly requestBodyMs: number;
+  /** For streams to finish after SIGTERM. */
+  readonly drainMs: number;
+}
+
+export interface LoggingConfig {
+  readonly level: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  /** One line per request. */
+  readonly requests: boolean;
+}
+
+/** The defaults, in one place; the reference page is generated from them. */
+export const defaultTimeouts: TimeoutsConfig = {
+  connectMs: 5_000,
+  firstByteStreamMs: 120_000,
+  firstBytePlainMs: 600_000,
+  idleMs: 300_000,
+  totalMs: 3_600_000,
+  pingMs: 15_000,
+  requestBodyMs: 300_000,
+  drainMs: 600_000,
+};
+export const defaultLimits: LimitsConfig = { bodyBytesMax: 32 * 1024 * 1024, inFlightMax: 10_000 };

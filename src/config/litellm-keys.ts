@@ -1,0 +1,123 @@
+/**
+ * Every key that LiteLLM's `config.yaml` has, and what this build does with it. Names: LiteLLM's own settings reference and
+ * source, v1.81 to v1.105 (checked 2026-11-23). A key that only allows or forbids something (a limit, a budget, a rule of
+ * access) is marked as restricting: dropping it in silence would open what an operator closed.
+ */
+import { keyRows, type KeyRow, type KeySection } from "./litellm-key-row.ts";
+import { generalKeys, litellmSettingsKeys } from "./litellm-keys-settings.ts";
+
+const topKeys: readonly KeyRow[] = [
+  ...keyRows("top", "supported", "model_list", "models and their upstreams"),
+  ...keyRows("top", "supported", "litellm_settings router_settings general_settings", "read key by key, see below"),
+  ...keyRows("top", "supported", "environment_variables", "variables for the rest of the file; they win over the process's own"),
+  ...keyRows("top", "supported", "include", "further files, relative to the one that names them"),
+  ...keyRows("top", "supported", "credential_list", "credentials by name, for `litellm_credential_name`"),
+  ...keyRows("top", "supported", "tollgate", "sections of `tollgate.yaml` that LiteLLM has no word for: listen, egress, store, limits, timeouts, logging, metrics, forward"),
+  ...keyRows("top", "not_yet", "!guardrails !policies", "content rules are not checked yet"),
+  ...keyRows("top", "not_yet", "default_vertex_config", "comes with the Vertex provider"),
+  ...keyRows("top", "ignored", "mcp_servers mcp_semantic_tool_filter mcp_tools", "no MCP gateway: clients reach their MCP servers themselves"),
+  ...keyRows("top", "ignored", "prompts vector_store_registry search_tools agents", "requests pass as the client wrote them; nothing is added"),
+  ...keyRows("top", "ignored", "files_settings finetune_settings assistant_settings", "these APIs are not served"),
+  ...keyRows("top", "ignored", "callback_settings", "no callbacks run; the ledger and the log have what they would get"),
+  ...keyRows("top", "ignored", "worker_registry", "one process serves all"),
+];
+
+const modelKeys: readonly KeyRow[] = [
+  ...keyRows("model", "supported", "model_name", "public name, or a pattern with one `*`; the first entry of a name serves it"),
+  ...keyRows("model", "supported", "litellm_params model_info", "read key by key, see below"),
+];
+
+const paramKeys: readonly KeyRow[] = [
+  ...keyRows("params", "supported", "model", "`anthropic/NAME` or a bare Claude name; other providers are refused, entry by entry, until they are built in"),
+  ...keyRows("params", "supported", "custom_llm_provider", "in place of the prefix of `model`"),
+  ...keyRows("params", "supported", "api_key", "the upstream's credential; absent: ANTHROPIC_API_KEY"),
+  ...keyRows("params", "supported", "api_base", "the upstream's address; `/v1` and `/v1/messages` at its end are cut off"),
+  ...keyRows("params", "supported", "timeout", "to the first byte of a plain reply, and of a stream without `stream_timeout`"),
+  ...keyRows("params", "supported", "stream_timeout", "to the first byte of a streamed reply"),
+  ...keyRows("params", "supported", "extra_headers", "added to each call"),
+  ...keyRows("params", "supported", "litellm_credential_name", "fills in what the entry itself does not say"),
+  ...keyRows("params", "supported", "input_cost_per_token output_cost_per_token cache_read_input_token_cost cache_creation_input_token_cost cache_creation_input_token_cost_above_1hr", "own price, exact"),
+  ...keyRows("params", "not_yet", "*_cost_per_* *_token_cost* *_token_cost", "this price is not read; the price book's counts"),
+  ...keyRows("params", "not_yet", "!rpm !tpm !itpm !otpm !max_parallel_requests !default_api_key_tpm_limit !default_api_key_rpm_limit", "rates are not limited yet"),
+  ...keyRows("params", "not_yet", "!max_budget budget_duration", "budgets are not enforced yet"),
+  ...keyRows("params", "not_yet", "weight order tags tag_regex", "no routing among several entries yet"),
+  ...keyRows("params", "not_yet", "max_retries num_retries", "an attempt is made once"),
+  ...keyRows("params", "not_yet", "aws_* vertex_* azure_* api_version tenant_id client_id client_secret", "comes with that provider"),
+  ...keyRows("params", "not_yet", "use_in_pass_through", "no provider-shaped paths yet"),
+  ...keyRows("params", "not_yet", "ttft_timeout stream_idle_timeout", "use `stream_timeout`, and `tollgate.timeouts.idle`"),
+  ...keyRows("params", "not_yet", "auto_router_* complexity_router_* adaptive_router_* quality_router_*", "the client's model is the one that is asked"),
+  ...keyRows("params", "not_yet", "!mock_response !mock_timeout", "the real upstream would be asked, and paid"),
+  ...keyRows("params", "not_yet", "extra_body", "nothing is added to a request body"),
+  ...keyRows("params", "ignored", "drop_params additional_drop_params allowed_openai_params merge_reasoning_content_in_choices cache_control_injection_points", "request bodies pass as the client wrote them"),
+  ...keyRows("params", "ignored", "configurable_clientside_auth_params", "a client never chooses where a request goes, nor with what credential"),
+  ...keyRows("params", "ignored", "keepalive_seconds allow_client_keepalive_override", "every silent stream gets pings, see `tollgate.timeouts.ping`"),
+  ...keyRows("params", "ignored", "organization region_name", "means nothing to Anthropic"),
+];
+
+const infoKeys: readonly KeyRow[] = [
+  ...keyRows("info", "supported", "id", "stable id of the entry, shown as `x-litellm-model-id`"),
+  ...keyRows("info", "supported", "base_model", "model whose price counts"),
+  ...keyRows("info", "supported", "mode", "`chat`, `completion` and `responses` mean nothing more here; others get a warning"),
+  ...keyRows("info", "supported", "access_groups", "names that a key's list of models may hold instead of the model"),
+  ...keyRows("info", "not_yet", "!team_id team_public_model_name", "models are not tied to teams yet"),
+  ...keyRows("info", "not_yet", "!supported_environments", "an entry is not limited to an environment yet"),
+  ...keyRows("info", "not_yet", "*_cost_per_* *_token_cost* *_token_cost", "write it under `litellm_params`, the only place where LiteLLM reads it since 1.102"),
+  ...keyRows("info", "not_yet", "cooldown_time", "no health-based routing yet"),
+  ...keyRows("info", "ignored", "max_tokens max_input_tokens max_output_tokens", "the upstream knows its limits"),
+  ...keyRows("info", "ignored", "tier version description supports_* litellm_provider", "for display only"),
+  ...keyRows("info", "ignored", "health_check_* disable_background_health_check", "no paid probes are sent"),
+];
+
+const routerKeys: readonly KeyRow[] = [
+  ...keyRows("router", "supported", "model_group_alias", "further names, hidden ones served but not listed"),
+  ...keyRows("router", "not_yet", "routing_strategy routing_strategy_args routing_groups enable_weighted_failover default_priority polling_interval default_litellm_params", "no routing among several entries yet"),
+  ...keyRows("router", "not_yet", "num_retries retry_after retry_policy model_group_retry_policy", "an attempt is made once; clients retry"),
+  ...keyRows("router", "not_yet", "fallbacks context_window_fallbacks content_policy_fallbacks default_fallbacks max_fallbacks", "no other model steps in yet"),
+  ...keyRows("router", "not_yet", "allowed_fails allowed_fails_policy cooldown_time disable_cooldowns enable_health_check_routing health_check_staleness_threshold health_check_ignore_transient_errors background_health_check_model_groups", "no health-based routing yet"),
+  ...keyRows("router", "not_yet", "enable_pre_call_checks", "the upstream itself refuses what is too long"),
+  ...keyRows("router", "not_yet", "!optional_pre_call_checks", "none of these checks is made yet"),
+  ...keyRows("router", "not_yet", "!enable_tag_filtering tag_filtering_match_any tag_routing_prefix", "tags do not decide who gets which entry yet"),
+  ...keyRows("router", "not_yet", "!provider_budget_config", "budgets are not enforced yet"),
+  ...keyRows("router", "not_yet", "!default_max_parallel_requests", "rates are not limited yet"),
+  ...keyRows("router", "not_yet", "deployment_affinity_ttl_seconds", "no routing among several entries yet"),
+  ...keyRows("router", "not_yet", "timeout stream_timeout ttft_timeout stream_idle_timeout", "use `tollgate.timeouts`, or `timeout` and `stream_timeout` of the entry"),
+  ...keyRows("router", "ignored", "redis_host redis_port redis_password redis_db redis_url redis_ssl cache_kwargs cache_responses caching_groups client_ttl", "no Redis is needed, and replies are not cached"),
+  ...keyRows("router", "ignored", "ignore_invalid_deployments", "an entry that cannot work is an error at the start"),
+  ...keyRows("router", "ignored", "set_verbose debug_level", "see `tollgate.logging.level`"),
+];
+
+const credentialKeys: readonly KeyRow[] = [
+  ...keyRows("credential", "supported", "credential_name credential_values", "see `credential_list`"),
+  ...keyRows("credential", "ignored", "credential_info", "for display only"),
+];
+
+/** The whole table, in the order of the reference page. */
+export const litellmKeys: readonly KeyRow[] = [...topKeys, ...modelKeys, ...paramKeys, ...infoKeys, ...credentialKeys, ...routerKeys, ...litellmSettingsKeys, ...generalKeys];
+
+/** Path of a section as it is shown. */
+export const sectionPrefixes: Readonly<Record<KeySection, string>> = {
+  top: "",
+  model: "model_list[].",
+  params: "model_list[].litellm_params.",
+  info: "model_list[].model_info.",
+  credential: "credential_list[].",
+  router: "router_settings.",
+  litellm: "litellm_settings.",
+  general: "general_settings.",
+};
+
+/** Names only; the pattern rows apply to what has no row of its own. */
+const exactRows = new Map(litellmKeys.filter(({ name }) => !name.includes("*")).map((row) => [`${row.section}:${row.name}`, row]));
+const patternRows = litellmKeys
+  .filter(({ name }) => name.includes("*"))
+  .map((row) => ({ row, pattern: new RegExp(`^${row.name.split("*").join(".*")}$`) }));
+
+/** @returns undefined for a name that LiteLLM does not have there */
+export function keyRow(section: KeySection, name: string): KeyRow | undefined {
+  return exactRows.get(`${section}:${name}`) ?? patternRows.find(({ row, pattern }) => row.section === section && pattern.test(name))?.row;
+}
+
+/** Names of a section, for suggestions. */
+export function keyNames(section: KeySection): readonly string[] {
+  return litellmKeys.filter((row) => row.section === section && !row.name.includes("*")).map(({ name }) => name);
+}

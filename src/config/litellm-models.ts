@@ -1,0 +1,253 @@
+/** Entries of LiteLLM's `model_list` to models and the upstreams they share. */
+import type { MapNode, Node, Path } from "./document.ts";
+import type { ModelConfig, PriceOverride, ProviderConfig, TargetConfig, TimeoutsConfig } from "./gateway-config.ts";
+import { remarksOf } from "./issues.ts";
+import { createFieldReader, member, type Field, type FieldReader } from "./litellm-values.ts";
+import { stars } from "./native-models.ts";
+import { nearestName } from "./nearest.ts";
+import type { ProviderSchemas } from "./providers.ts";
+import { shown } from "./report.ts";
+import type { LoadContext } from "./sections.ts";
+import { targetId } from "./target-id.ts";
+import { headerNameFault, headerValue } from "./values.ts";
+
+/** Models in file order, and for each its position in `model_list`. */
+export interface LiteLlmModels {
+  readonly models: readonly ModelConfig[];
+  readonly modelIndexes: readonly number[];
+  readonly providers: ReadonlyMap<string, ProviderConfig>;
+}
+
+interface Scope {
+  readonly root: MapNode;
+  readonly context: LoadContext;
+  readonly read: FieldReader;
+  readonly schemas: ProviderSchemas;
+  /** `credential_values` by `credential_name`. */
+  readonly credentials: ReadonlyMap<string, Field>;
+  readonly providers: Map<string, ProviderConfig>;
+  /** Address and credential → name in `providers`. Lives in memory only, for the time of the load. */
+  readonly providerNames: Map<string, string>;
+  readonly ids: Set<string>;
+}
+
+/** @param context `env` holds the file's own variables already */
+export function readModelList(root: MapNode, context: LoadContext, schemas: ProviderSchemas): LiteLlmModels {
+  const { report } = context;
+  const read = createFieldReader(context.env, report);
+  const scope: Scope = { root, context, read, schemas, credentials: readCredentials(root, context, read), providers: new Map(), providerNames: new Map(), ids: new Set() };
+  const models: ModelConfig[] = [];
+  const modelIndexes: number[] = [];
+  const list = root.entries.get("model_list")?.value;
+  if (list?.kind !== "list") {
+    report.fail(list?.place ?? root.place, ["model_list"], "must be a list: begin each model with `- `");
+    return { models, modelIndexes, providers: scope.providers };
+  }
+  const seen = new Map<string, { count: number; readonly second: { node: Node; path: Path }[] }>();
+  for (const [index, node] of list.items.entries()) {
+    const entry = readEntry({ node, path: ["model_list", index] }, scope);
+    if (entry === undefined) continue;
+    const known = seen.get(entry.name);
+    if (known !== undefined) {
+      known.count += 1;
+      known.second.push(entry.nameField);
+      continue;
+    }
+    seen.set(entry.name, { count: 1, second: [] });
+    models.push({ name: entry.name, aliases: [], accessGroups: read.texts(member(entry.info, "access_groups")), targets: [buildTarget(entry, scope)] });
+    modelIndexes.push(index);
+  }
+  for (const { count, second } of seen.values()) {
+    const [place] = second;
+    if (place !== undefined) report.warn(place.node.place, place.path, `${shown(place.node)} has ${count} entries: the first serves, and requests are not spread over the others yet`);
+  }
+  if (list.items.length === 0) report.fail(list.place, ["model_list"], "is empty: name at least one model");
+  return { models, modelIndexes, providers: scope.providers };
+}
+
+function readCredentials(root: MapNode, context: LoadContext, read: FieldReader): ReadonlyMap<string, Field> {
+  const credentials = new Map<string, Field>();
+  const list = root.entries.get("credential_list")?.value;
+  if (list === undefined || (list.kind === "scalar" && list.value === null)) return credentials;
+  if (list.kind !== "list") context.report.fail(list.place, ["credential_list"], "must be a list");
+  else {
+    for (const [index, node] of list.items.entries()) {
+      const entry: Field = { node, path: ["credential_list", index] };
+      const name = read.text(member(entry, "credential_name"));
+      const values = member(entry, "credential_values");
+      if (name === undefined || values === undefined) context.report.fail(node.place, entry.path, "needs `credential_name` and `credential_values`");
+      else credentials.set(name, values);
+    }
+  }
+  return credentials;
+}
+
+/** An entry whose name and upstream are understood. */
+interface ModelEntry {
+  readonly name: string;
+  readonly nameField: Field;
+  readonly upstreamModel: string;
+  readonly info: Field | undefined;
+  /** A parameter of the entry itself, else of the credential it names. */
+  param(name: string): Field | undefined;
+  readonly paramsField: Field;
+}
+
+function readEntry(entry: Field, scope: Scope): ModelEntry | undefined {
+  const { read, context: { report } } = scope;
+  const params = member(entry, "litellm_params");
+  const nameField = member(entry, "model_name");
+  if (entry.node.kind !== "map" || params?.node.kind !== "map" || nameField === undefined) {
+    report.fail(params?.node.place ?? entry.node.place, entry.path, "needs `model_name` and `litellm_params`");
+    return undefined;
+  }
+  const name = read.text(nameField);
+  const modelField = member(params, "model");
+  const model = read.text(modelField);
+  if (name === undefined) report.fail(nameField.node.place, nameField.path, "is required");
+  else if (stars(name) > 1) report.fail(nameField.node.place, nameField.path, "a pattern has one `*` in this build");
+  if (modelField === undefined) report.fail(params.node.place, [...params.path, "model"], "is required");
+  const mode = member(entry, "model_info") === undefined ? undefined : read.text(member(member(entry, "model_info"), "mode"));
+  if (mode !== undefined && !["chat", "completion", "responses"].includes(mode)) report.warn(member(member(entry, "model_info"), "mode")!.node.place, [...entry.path, "model_info", "mode"], "only chat models are served by this build");
+  const credential = credentialOf(params, scope);
+  const param = (key: string): Field | undefined => member(params, key) ?? member(credential, key);
+  if (name === undefined || modelField === undefined || model === undefined) return undefined;
+  const upstreamModel = upstreamName(name, model, modelField, param("custom_llm_provider"), scope);
+  return upstreamModel === undefined ? undefined : { name, nameField, upstreamModel, info: member(entry, "model_info"), param, paramsField: params };
+}
+
+function credentialOf(params: Field, { read, credentials, context: { report } }: Scope): Field | undefined {
+  const field = member(params, "litellm_credential_name");
+  const name = read.text(field);
+  if (field === undefined || name === undefined) return undefined;
+  const credential = credentials.get(name);
+  if (credential === undefined) {
+    const near = nearestName(name, credentials.keys());
+    report.fail(field.node.place, field.path, `\`credential_list\` has no ${shown(field.node)}${near === undefined ? "" : `; did you mean \`${near}\`?`}`);
+  }
+  return credential;
+}
+
+/** The model's name at Anthropic; undefined, after a complaint, for another provider or a `*` that stands for nothing. */
+function upstreamName(publicName: string, model: string, field: Field, providerField: Field | undefined, scope: Scope): string | undefined {
+  const { read, context: { report } } = scope;
+  const slash = model.indexOf("/");
+  const chosen = read.text(providerField);
+  const provider = chosen ?? (slash > 0 ? model.slice(0, slash) : model === "*" || /claude/i.test(model) ? "anthropic" : undefined);
+  const at = chosen !== undefined && providerField !== undefined ? providerField : field;
+  if (provider === undefined) {
+    report.fail(at.node.place, at.path, "names no provider, and is no Claude model; write `anthropic/NAME`");
+    return undefined;
+  }
+  if (provider !== "anthropic") {
+    const isReference = at.node.kind === "scalar" && at.node.text.startsWith("os.environ/");
+    report.fail(at.node.place, at.path, `${isReference ? "this provider" : `provider \`${provider}\``} is not in this build yet; \`anthropic\` is`);
+    return undefined;
+  }
+  const upstream = model.startsWith("anthropic/") ? model.slice("anthropic/".length) : model;
+  if (upstream.includes("*") && !publicName.includes("*")) {
+    report.fail(field.node.place, field.path, "`*` stands for nothing here: `model_name` has none");
+    return undefined;
+  }
+  if (model === "*") report.warn(field.node.place, field.path, "`*` means every provider in LiteLLM; here Anthropic serves it");
+  const prefix = publicName.slice(0, Math.max(0, publicName.indexOf("*")));
+  if (upstream === "*" && /claude-?$/.test(prefix)) {
+    report.warn(field.node.place, field.path, `the upstream is asked for what \`*\` stands for, without \`${prefix}\`; \`anthropic/claude-*\` is probably meant`);
+  }
+  return upstream;
+}
+
+function buildTarget(entry: ModelEntry, scope: Scope): TargetConfig {
+  const { read, ids, context: { report } } = scope;
+  const { provider, baseUrl } = providerOf(entry, scope);
+  const idField = member(entry.info, "id");
+  const id = read.text(idField) ?? targetId([entry.name, "anthropic", entry.upstreamModel, baseUrl]);
+  if (ids.has(id) && idField !== undefined) report.fail(idField.node.place, idField.path, "another entry has this id already");
+  ids.add(id);
+  const baseModel = read.text(member(entry.info, "base_model"));
+  return {
+    id,
+    provider,
+    model: entry.upstreamModel,
+    credential: "provider",
+    priceModel: baseModel?.slice(baseModel.lastIndexOf("/") + 1),
+    price: readPrices(entry, read),
+    headers: readHeaders(entry.param("extra_headers"), scope),
+    timeouts: readTimeouts(entry, read),
+  };
+}
+
+/** Name of the upstream with this entry's address and credential, made when it is the first. */
+function providerOf(entry: ModelEntry, scope: Scope): { readonly provider: string; readonly baseUrl: string } {
+  const { read, context, providers, providerNames, schemas } = scope;
+  const keyField = entry.param("api_key");
+  const baseField = entry.param("api_base");
+  const key = keyField === undefined ? context.env["ANTHROPIC_API_KEY"] : read.text(keyField);
+  const baseUrl = normalBase(read.text(baseField), baseField, scope);
+  if ((key === undefined || key === "") && keyField === undefined && baseField === undefined) {
+    context.report.fail(entry.paramsField.node.place, [...entry.paramsField.path, "api_key"], "is required, since the environment variable ANTHROPIC_API_KEY is not set");
+  }
+  const identity = JSON.stringify([key ?? "", baseUrl]);
+  const known = providerNames.get(identity);
+  if (known !== undefined) return { provider: known, baseUrl };
+  const provider = providerNames.size === 0 ? "anthropic" : `anthropic-${providerNames.size + 1}`;
+  providerNames.set(identity, provider);
+  const schema = schemas.get("anthropic");
+  if (schema === undefined) throw new Error("the anthropic provider is missing from the registry");
+  const credential = key === undefined || key === "" ? {} : { api_key: key };
+  const checked = schema.safeParse({ ...credential, ...(baseUrl === "" ? {} : { base_url: baseUrl }) });
+  if (checked.success) providers.set(provider, { name: provider, kind: "anthropic", settings: checked.data });
+  else {
+    for (const issue of remarksOf(checked.error.issues, scope.root, [], schema)) {
+      const field = issue.path[0] === "base_url" ? baseField : keyField;
+      context.report.fail((field ?? entry.paramsField).node.place, (field ?? entry.paramsField).path, issue.message);
+    }
+  }
+  return { provider, baseUrl };
+}
+
+/** Without the part that the gateway adds itself; empty for Anthropic's own address. */
+function normalBase(text: string | undefined, field: Field | undefined, { context: { report } }: Scope): string {
+  if (text === undefined || field === undefined) return "";
+  const trimmed = text.replace(/\/+$/, "");
+  const base = trimmed.replace(/\/v1(?:\/messages)?$/, "");
+  if (base !== trimmed) report.warn(field.node.place, field.path, `\`${trimmed.slice(base.length)}\` at its end is left out: the gateway adds it`);
+  return base;
+}
+
+function readPrices(entry: ModelEntry, read: FieldReader): PriceOverride | undefined {
+  const prices = {
+    input: read.price(entry.param("input_cost_per_token")),
+    output: read.price(entry.param("output_cost_per_token")),
+    cacheRead: read.price(entry.param("cache_read_input_token_cost")),
+    cacheWrite5m: read.price(entry.param("cache_creation_input_token_cost")),
+    cacheWrite1h: read.price(entry.param("cache_creation_input_token_cost_above_1hr")),
+  };
+  const given = Object.entries(prices).filter(([, price]) => price !== undefined);
+  return given.length === 0 ? undefined : (Object.fromEntries(given) as PriceOverride);
+}
+
+function readTimeouts(entry: ModelEntry, read: FieldReader): Partial<TimeoutsConfig> {
+  const plain = read.seconds(entry.param("timeout"));
+  const stream = read.seconds(entry.param("stream_timeout")) ?? plain;
+  return { ...(plain === undefined ? {} : { firstBytePlainMs: plain }), ...(stream === undefined ? {} : { firstByteStreamMs: stream }) };
+}
+
+function readHeaders(field: Field | undefined, { read, context: { report } }: Scope): ReadonlyMap<string, string> {
+  const headers = new Map<string, string>();
+  if (field === undefined || (field.node.kind === "scalar" && field.node.value === null)) return headers;
+  if (field.node.kind !== "map") {
+    report.fail(field.node.place, field.path, "must be a mapping of header names to values");
+    return headers;
+  }
+  for (const [name, { keyPlace }] of field.node.entries) {
+    const value = member(field, name)!;
+    const fault = headerNameFault(name);
+    if (fault !== undefined) report.fail(keyPlace, value.path, fault);
+    const text = read.text(value);
+    if (text === undefined) continue;
+    if (!headerValue.safeParse(text).success) report.fail(value.node.place, value.path, "must be one line of characters that HTTP headers allow");
+    headers.set(name.toLowerCase(), text);
+  }
+  return headers;
+}

@@ -1,0 +1,56 @@
+/** Upstreams of a configuration, each checked by the schema of its own provider, and those that the environment implies. */
+import type { z } from "zod";
+import { placeAt, type MapNode, type Path } from "./document.ts";
+import type { ProviderConfig } from "./gateway-config.ts";
+import { remarksOf } from "./issues.ts";
+import { suggestion } from "./nearest.ts";
+import { isLoopbackHost } from "./network.ts";
+import type { Report } from "./report.ts";
+
+/** Settings schemas by provider kind. */
+export type ProviderSchemas = ReadonlyMap<string, z.ZodType>;
+
+/** Where a provider is written, for complaints. */
+export interface ProviderSource {
+  readonly root: MapNode;
+  /** Path of the settings. */
+  readonly path: Path;
+  /** Path of the kind; the provider's own when it is implied. */
+  readonly kindPath: Path;
+}
+
+/** @returns undefined, after a complaint, when there is no such kind or its schema refuses the settings */
+export function buildProvider(name: string, kind: string, settings: unknown, source: ProviderSource, schemas: ProviderSchemas, report: Report): ProviderConfig | undefined {
+  const schema = schemas.get(kind);
+  if (schema === undefined) {
+    const known = [...schemas.keys()];
+    const near = suggestion(kind, known);
+    report.fail(placeAt(source.root, source.kindPath), source.kindPath, `there is no such provider in this build${near === "" ? `; known here: ${known.join(", ")}` : near}`);
+    return undefined;
+  }
+  const checked = schema.safeParse(settings);
+  if (checked.success) return { name, kind, settings: checked.data };
+  report.addErrors(remarksOf(checked.error.issues, source.root, source.path, schema));
+  return undefined;
+}
+
+/** What the environment offers for a start without any provider. */
+export interface ImpliedProvider {
+  readonly name: string;
+  readonly settings: Readonly<Record<string, string>>;
+  /** Why a credential that is there was left alone. */
+  readonly remark: string | undefined;
+}
+
+/**
+ * `ANTHROPIC_API_KEY`, else `ANTHROPIC_AUTH_TOKEN`, else the simulation. A token that goes with a base URL on this machine
+ * is the gateway's own developer key, pasted into the same shell, and no login for Anthropic.
+ */
+export function impliedProvider(env: Readonly<Record<string, string | undefined>>): ImpliedProvider {
+  const { ANTHROPIC_API_KEY: apiKey = "", ANTHROPIC_AUTH_TOKEN: authToken = "", ANTHROPIC_BASE_URL: baseUrl = "" } = env;
+  if (apiKey !== "") return { name: "anthropic", settings: { api_key: apiKey }, remark: undefined };
+  const isOurs = URL.canParse(baseUrl) && isLoopbackHost(new URL(baseUrl).hostname);
+  if (authToken !== "" && !isOurs) return { name: "anthropic", settings: { auth_token: authToken }, remark: undefined };
+  const remark = authToken === "" ? undefined : "ANTHROPIC_AUTH_TOKEN is left alone: ANTHROPIC_BASE_URL names this machine, so the token is for a gateway, not for Anthropic";
+  return { name: "demo", settings: {}, remark };
+}

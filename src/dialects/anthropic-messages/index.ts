@@ -1,0 +1,15 @@
+/** Anthropic's Messages API (https://docs.anthropic.com/en/api/messages, checked 2026-11) as a dialect. */
+import { encodeEvent } from "../../wire/sse.ts";
+import type { Dialect } from "../dialect.ts";
+import { renderError, streamError } from "./errors.ts";
+import { inspect } from "./inspect.ts";
+import { observe } from "./observe.ts";
+
+export const anthropicMessages: Dialect = {
+  id: "anthropic-messages",
+  inspect,
+  observe,
+  renderError,
+  streamError,
+  ping: encodeEvent("ping", '{"type": "ping"}'),
+};

@@ -1,0 +1,116 @@
+/**
+ * What the gateway must know of a Messages request, from its top-level members only. `messages` and `system` are never
+ * looked into; `tools` only for the models it may name.
+ */
+import { modelNameLengthMax } from "../../kernel/bounds.ts";
+import { GatewayError } from "../../kernel/gateway-error.ts";
+import { isProblem, scanElements, scanMembers, type JsonMember, type JsonMembers, type JsonMembersProblem } from "../../wire/json-members.ts";
+import type { RequestFacts } from "../dialect.ts";
+
+/** Members the gateway decides by. Another spelling of them is refused: some parsers fold case, and would read another request than we do. */
+const decisive = ["model", "stream", "max_tokens", "fallbacks"];
+
+/**
+ * @throws GatewayError `client_body_malformed` when the body is not one unambiguous object,
+ *   `client_field_invalid` when a member that decides has the wrong type
+ */
+export function inspect(body: Buffer): RequestFacts {
+  const members = readMembers(body, "the body");
+  for (const { name } of members.list) {
+    const folded = name.toLowerCase();
+    if (folded !== name && decisive.includes(folded)) throw invalid(`${JSON.stringify(name)} is not a member; it is written ${folded}`);
+  }
+  const model = readModel(body, members.get("model"), "model");
+  return {
+    model,
+    furtherModels: [...toolModels(body, members.get("tools")), ...fallbackModels(body, members.get("fallbacks"))],
+    isStreaming: readStream(body, members.get("stream")),
+    outputTokensMax: readPositiveInteger(body, members.get("max_tokens")),
+    members,
+  };
+}
+
+function readMembers(body: Buffer, what: string, start = 0, end = body.length): JsonMembers {
+  const result = scanMembers(body, start, end);
+  if (isProblem(result)) throw malformed(what, result);
+  return result;
+}
+
+function malformed(what: string, problem: JsonMembersProblem): GatewayError {
+  return new GatewayError("client_body_malformed", { publicText: `Cannot read the request: ${what} ${problem.reason} (byte ${problem.offset}).` });
+}
+
+function invalid(sentence: string): GatewayError {
+  return new GatewayError("client_field_invalid", { publicText: sentence });
+}
+
+function readModel(body: Buffer, member: JsonMember | undefined, path: string): string {
+  if (member === undefined) throw invalid(`${path}: Field required`);
+  if (body[member.valueStart] !== 0x22) throw invalid(`${path}: Input should be a valid string`);
+  const model = decodeString(body, member, path);
+  if (model === "" || model.length > modelNameLengthMax) throw invalid(`${path}: String should have 1 to ${modelNameLengthMax} characters`);
+  return model;
+}
+
+function decodeString(body: Buffer, member: JsonMember, path: string): string {
+  const text = body.toString("utf8", member.valueStart, member.valueEnd);
+  if (!text.includes("\\")) return text.slice(1, -1);
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    throw invalid(`${path}: Input should be a valid string`);
+  }
+}
+
+function readStream(body: Buffer, member: JsonMember | undefined): boolean {
+  if (member === undefined) return false;
+  const text = body.toString("latin1", member.valueStart, Math.min(member.valueEnd, member.valueStart + 6));
+  if (text === "true") return true;
+  if (text === "false" || text === "null") return false;
+  throw invalid("stream: Input should be a valid boolean");
+}
+
+function readPositiveInteger(body: Buffer, member: JsonMember | undefined): number | undefined {
+  if (member === undefined || member.valueEnd - member.valueStart > 15) return undefined;
+  const value = Number(body.toString("latin1", member.valueStart, member.valueEnd));
+  return Number.isSafeInteger(value) && value > 0 ? value : undefined;
+}
+
+const modelName = Buffer.from('"model"');
+const unicodeEscape = Buffer.from("\\u");
+
+/**
+ * Models named by tools themselves, as an advisor tool does with `{"type": "advisor_…", "model": …}`. A member can be
+ * called `model` only if the bytes hold that name literally or hold an escape, so most requests pay one search each.
+ */
+function toolModels(body: Buffer, tools: JsonMember | undefined): string[] {
+  if (tools === undefined || !mayNameModel(body, tools)) return [];
+  const elements = scanElements(body, tools.valueStart, tools.valueEnd);
+  if (isProblem(elements)) return [];
+  const models: string[] = [];
+  for (const [index, [start, end]] of elements.entries()) {
+    if (body[start] !== 0x7b) continue;
+    const model = readMembers(body, `tools[${index}]`, start, end).get("model");
+    if (model !== undefined && body[model.valueStart] === 0x22) models.push(decodeString(body, model, `tools[${index}].model`));
+  }
+  return models;
+}
+
+/** Server-side fallbacks: an array of model names, or of objects with a `model`. */
+function fallbackModels(body: Buffer, fallbacks: JsonMember | undefined): string[] {
+  if (fallbacks === undefined) return [];
+  const elements = scanElements(body, fallbacks.valueStart, fallbacks.valueEnd);
+  if (isProblem(elements)) return [];
+  return elements.flatMap(([start, end], index) => {
+    const path = `fallbacks[${index}]`;
+    if (body[start] === 0x22) return [decodeString(body, { name: "", nameStart: start, valueStart: start, valueEnd: end }, path)];
+    if (body[start] !== 0x7b) return [];
+    const model = readMembers(body, path, start, end).get("model");
+    return model === undefined ? [] : [readModel(body, model, `${path}.model`)];
+  });
+}
+
+function mayNameModel(body: Buffer, member: JsonMember): boolean {
+  const span = body.subarray(member.valueStart, member.valueEnd);
+  return span.includes(modelName) || span.includes(unicodeEscape);
+}

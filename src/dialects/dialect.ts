@@ -1,0 +1,78 @@
+/**
+ * What a wire format is to the gateway. A dialect turns bytes into facts and usage, and refusals into its own error
+ * bodies. It never sees a URL, a credential or a price.
+ */
+import type { GatewayError } from "../kernel/gateway-error.ts";
+import type { UsagePart } from "../kernel/usage.ts";
+import type { JsonMembers } from "../wire/json-members.ts";
+
+/** What the pipeline must know of a request to decide about it. */
+export interface RequestFacts {
+  /** The `model` member, decoded. */
+  readonly model: string;
+  /** Every further model the request names (advisor tools, server-side fallbacks): rights hold for them too. */
+  readonly furtherModels: readonly string[];
+  readonly isStreaming: boolean;
+  /** `max_tokens` when it is a positive integer. */
+  readonly outputTokensMax: number | undefined;
+  readonly members: JsonMembers;
+}
+
+/** What a reply has told of its usage. */
+export interface ObservedUsage {
+  /**
+   * `nothing`: no usage came at all. `started`: the input side is reported, the output only in part. `final`: the reply's
+   * own closing usage came, so the counts are what the provider bills.
+   */
+  readonly stage: "nothing" | "started" | "final";
+  readonly parts: readonly UsagePart[];
+  readonly serverToolUses: Readonly<Record<string, number>>;
+  readonly speed: string | undefined;
+  readonly inferenceGeo: string | undefined;
+  readonly serviceTier: string | undefined;
+  /** False when a count was negative, fractional, absurd or no number; it was then taken as 0. */
+  readonly isPlausible: boolean;
+  /** Characters of output that have passed, counted or, in bursts, sampled; for the floor after an abort. */
+  readonly outputCharacters: number;
+}
+
+/** Reads a reply while it passes. Fed with whole events (streams) or with the whole body (plain). Never throws. */
+export interface ReplyObserver {
+  /**
+   * @param events bytes of one or more whole events; not kept beyond the call, except as a reference until the next one
+   */
+  streamEvents(events: Buffer): void;
+  /** A complete plain body, decoded from its content encoding. */
+  plainBody(body: Buffer): void;
+  /** True once the reply's first event (`message_start`) has passed. */
+  hasStarted(): boolean;
+  /** Call when the stream has ended: did it end as the format demands, with an error event, or short? */
+  ending(): "complete" | "error" | "broken";
+  /** What was reported so far, and how far the reply got. */
+  observed(): ObservedUsage;
+  /** The model the reply names. */
+  servedModel(): string | undefined;
+  /** The reported usage member(s), JSON, ≤ 4 KiB; empty when none. */
+  usageJson(): string;
+}
+
+/** An answer made by the gateway in the client's format. */
+export interface RenderedError {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface Dialect {
+  readonly id: string;
+  /**
+   * @throws GatewayError `client_body_malformed`, `client_field_invalid`
+   */
+  inspect(body: Buffer, operation: string): RequestFacts;
+  observe(): ReplyObserver;
+  renderError(error: GatewayError, requestId: string): RenderedError;
+  /** A typed error event that ends a stream. */
+  streamError(error: GatewayError, requestId: string): Buffer;
+  /** An event that keeps a silent stream alive. */
+  readonly ping: Buffer;
+}

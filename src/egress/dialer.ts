@@ -1,0 +1,135 @@
+/**
+ * K1: the only module that opens outbound connections. It connects to destinations made from the configuration, never
+ * to a string of a caller's; it follows no redirect; and it has two doors: `infer` for work that was admitted, `system`
+ * for the gateway's own errands.
+ */
+import { lookup as systemLookup } from "node:dns";
+import type { LookupFunction } from "node:net";
+import type { ErrorCode } from "../kernel/error-codes.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
+import type { Secret } from "../kernel/secret.ts";
+import { isMinted, type Admission } from "./admission.ts";
+import { mayConnect } from "./address-guard.ts";
+import { createPool, type Pool } from "./http1/pool.ts";
+import { createReply, type ReplyFault, type UpstreamReply } from "./reply.ts";
+
+/** What `system` may be used for. */
+export type SystemPurpose = "count_tokens" | "probe";
+
+/** One request, ready for the wire. */
+export interface OutboundRequest {
+  /** `https://host[:port]` of a configured destination. */
+  readonly origin: string;
+  readonly method: "POST" | "GET" | "HEAD";
+  /** Path and query. */
+  readonly path: string;
+  /** Flat list: name, value, … */
+  readonly headers: readonly string[];
+  readonly body: Buffer | null;
+  readonly timeouts: { readonly firstByteMs: number; readonly idleMs: number };
+}
+
+export interface Dialer {
+  /**
+   * Sends an admitted request; resolves when the reply's head is there, with its body paused.
+   *
+   * @throws DialError `upstream_unreachable`, `upstream_slow`, or the signal's reason; `gateway_internal` without a
+   *   minted admission
+   */
+  infer(admission: Admission, request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply>;
+  /** As `infer`, for the closed list of purposes. */
+  system(purpose: SystemPurpose, request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply>;
+  /** Ends idle connections at once, busy ones when they are done. */
+  close(): Promise<void>;
+}
+
+export interface DialerOptions {
+  /** The only origins that may be dialled. */
+  readonly origins: ReadonlySet<string>;
+  readonly connectMs: number;
+  readonly proxy: Secret | undefined;
+  readonly noProxy: readonly string[];
+  /** PEM certificates trusted in addition to the defaults; undefined keeps the defaults. */
+  readonly certificates: readonly string[] | undefined;
+}
+
+export function createDialer(options: DialerOptions): Dialer {
+  const pools = new Map<string, Pool>();
+
+  const poolFor = (origin: string): Pool => {
+    const known = pools.get(origin);
+    if (known !== undefined) return known;
+    if (!options.origins.has(origin)) throw new GatewayError("gateway_internal", { internal: "dial to an origin that is not configured" });
+    const made = createPool({ origin, connectMs: options.connectMs, lookup: guardedLookup, certificates: options.certificates, proxy: proxyFor(origin, options) });
+    pools.set(origin, made);
+    return made;
+  };
+
+  const send = (request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply> =>
+    new Promise((resolve, reject) => {
+      const reply = createReply(signal, resolve, (fault) => reject(dialError(fault)));
+      if (signal.aborted) return reject(dialError({ kind: "aborted", reason: signal.reason instanceof GatewayError ? signal.reason : new GatewayError("client_closed"), wasSent: false }));
+      const { timeouts, ...wire } = request;
+      reply.attach(poolFor(request.origin).send({ ...wire, ...timeouts }, reply.sink));
+    });
+
+  return {
+    infer(admission, request, signal) {
+      if (!isMinted(admission)) return Promise.reject(new GatewayError("gateway_internal", { internal: "dial without admission" }));
+      return send(request, signal);
+    },
+    system: (_purpose, request, signal) => send(request, signal),
+    close() {
+      for (const pool of pools.values()) pool.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+function proxyFor(origin: string, options: DialerOptions): { url: string; authorization: string | undefined } | undefined {
+  const host = new URL(origin).hostname.replace(/^\[|\]$/g, "");
+  if (options.proxy === undefined || isExempt(host, options.noProxy)) return undefined;
+  const proxy = new URL(options.proxy.reveal());
+  const user = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+  const authorization = user === ":" ? undefined : `Basic ${Buffer.from(user).toString("base64")}`;
+  return { url: `${proxy.protocol}//${proxy.host}`, authorization };
+}
+
+/** Resolves as the system does, then drops every address the configured name may not lead to. */
+const guardedLookup: LookupFunction = (hostname, lookupOptions, callback) => {
+  systemLookup(hostname, { ...lookupOptions, all: true }, (fault, addresses) => {
+    if (fault !== null) return callback(fault, "", 0);
+    const allowed = addresses.filter(({ address }) => mayConnect(hostname, address));
+    const first = allowed[0];
+    if (first === undefined) return callback(Object.assign(new Error("resolves to a forbidden address"), { code: "EFORBIDDENADDRESS" }), "", 0);
+    if (lookupOptions.all === true) callback(null, allowed);
+    else callback(null, first.address, first.family);
+  });
+};
+
+/** `NO_PROXY` as curl and Node read it: exact host, `.suffix`, suffix of labels, or `*`. */
+function isExempt(host: string, noProxy: readonly string[]): boolean {
+  return noProxy.some((entry) => {
+    const rule = entry.trim().toLowerCase().replace(/:\d+$/, "").replace(/^\*?\./, "");
+    return rule === "*" || (rule !== "" && (host === rule || host.endsWith(`.${rule}`)));
+  });
+}
+
+/**
+ * No reply came. `wasSent` is false when the request never began to leave, so the upstream cannot have billed it; otherwise
+ * it may have.
+ */
+export class DialError extends GatewayError {
+  readonly wasSent: boolean;
+
+  constructor(code: ErrorCode, wasSent: boolean, internal: string) {
+    super(code, { internal });
+    this.wasSent = wasSent;
+  }
+}
+
+/** Maps a transport fault to the catalogue; its words stay inside, since they may hold addresses. */
+function dialError(fault: ReplyFault): DialError {
+  if (fault.kind === "aborted") return new DialError(fault.reason.code, fault.wasSent, fault.reason.details.internal ?? "");
+  return new DialError(fault.kind === "slow" ? "upstream_slow" : "upstream_unreachable", fault.wasSent, fault.detail);
+}

@@ -1,0 +1,171 @@
+/**
+ * One HTTP/1.1 connection that carries one request at a time. It writes head and body in one go, reads with the strict
+ * parser, and tells its owner when it is free again. Any fault closes it.
+ */
+import type { Socket } from "node:net";
+import { createResponseParser, type ResponseParser } from "./response-parser.ts";
+
+/** One request, ready to be written. */
+export interface WireRequest {
+  readonly method: string;
+  /** Path and query; no spaces or control characters. */
+  readonly path: string;
+  /** Value of the `Host` header. */
+  readonly host: string;
+  /** Flat list, without host, connection and lengths. */
+  readonly headers: readonly string[];
+  readonly body: Buffer | null;
+  readonly firstByteMs: number;
+  readonly idleMs: number;
+}
+
+/** Follows one exchange. `fault` may come at any time and ends it; so does `end`. */
+export interface ExchangeSink {
+  head(status: number, headers: readonly string[]): void;
+  /** Owned by the receiver. */
+  body(bytes: Buffer): void;
+  end(): void;
+  fault(kind: "broken" | "first-byte-timeout" | "idle-timeout", detail: string): void;
+}
+
+export interface Connection {
+  /** Free connections only. */
+  send(request: WireRequest, sink: ExchangeSink): void;
+  pause(): void;
+  resume(): void;
+  /** Closes it at once; the sink hears nothing more. */
+  destroy(): void;
+  readonly isUsable: boolean;
+}
+
+const forbidden = /[\x00-\x20\x7f-\uffff]/;
+const forbiddenInValue = /[\x00-\x08\x0a-\x1f\x7f\u0100-\uffff]/;
+
+/**
+ * @param socket connected, with TLS finished where there is TLS
+ * @param onFree called when an exchange ended cleanly and another may follow
+ * @param onClosed called once, when the connection is gone
+ */
+export function createConnection(socket: Socket, onFree: (connection: Connection) => void, onClosed: (connection: Connection) => void): Connection {
+  let parser: ResponseParser | undefined;
+  let sink: ExchangeSink | undefined;
+  let request: WireRequest | undefined;
+  let isClosed = false;
+  let isPaused = false;
+
+  const fail = (kind: "broken" | "first-byte-timeout" | "idle-timeout", detail: string): void => {
+    const taker = sink;
+    sink = undefined;
+    parser = undefined;
+    socket.destroy();
+    taker?.fault(kind, detail);
+  };
+
+  const finish = (mayReuse: boolean): void => {
+    const taker = sink;
+    sink = undefined;
+    parser = undefined;
+    request = undefined;
+    // A socket that was paused for this reply must run for the next one.
+    if (isPaused) connection.resume();
+    if (mayReuse && !isClosed) onFree(connection);
+    else socket.destroy();
+    taker?.end();
+  };
+
+  const connection: Connection = {
+    get isUsable() {
+      return !isClosed && !socket.destroyed && socket.writable;
+    },
+    send(sent, taker) {
+      sink = taker;
+      request = sent;
+      socket.setTimeout(sent.firstByteMs);
+      parser = createResponseParser(
+        {
+          head(status, headers) {
+            socket.setTimeout(sent.idleMs);
+            sink?.head(status, headers);
+          },
+          body: (bytes) => sink?.body(bytes),
+          end: finish,
+        },
+        sent.method === "HEAD",
+      );
+      write(socket, sent);
+    },
+    pause() {
+      if (isPaused) return;
+      isPaused = true;
+      // Silence of our own making must not count as the upstream's.
+      socket.setTimeout(0);
+      socket.pause();
+    },
+    resume() {
+      if (!isPaused) return;
+      isPaused = false;
+      if (request !== undefined) socket.setTimeout(request.idleMs);
+      socket.resume();
+    },
+    destroy() {
+      sink = undefined;
+      parser = undefined;
+      socket.destroy();
+    },
+  };
+
+  socket.setNoDelay(true);
+  socket.on("data", (bytes: Buffer) => {
+    // Bytes nobody asked for: the next reply could not be told from them.
+    if (parser === undefined) return void socket.destroy();
+    const fault = parser.push(bytes);
+    if (fault !== undefined) fail("broken", fault);
+  });
+  socket.on("end", () => {
+    const fault = parser === undefined ? undefined : parser.finish();
+    if (fault !== undefined) fail("broken", fault);
+    else socket.destroy();
+  });
+  socket.on("timeout", () => {
+    if (sink === undefined) return void socket.destroy();
+    fail(parser?.hasHead() === true ? "idle-timeout" : "first-byte-timeout", "no bytes in time");
+  });
+  socket.on("error", (fault: Error & { code?: string }) => fail("broken", `${fault.code ?? fault.name} ${fault.message}`));
+  socket.on("close", () => {
+    isClosed = true;
+    if (sink !== undefined) fail("broken", "the connection was closed");
+    onClosed(connection);
+  });
+  return connection;
+}
+
+/** @throws Error when a header or the path would break the framing; nothing is written then */
+function write(socket: Socket, { method, path, host, headers, body }: WireRequest): void {
+  if (path === "" || forbidden.test(path)) throw new Error("the path of an upstream request is not writable");
+  let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index]!;
+    const value = headers[index + 1]!;
+    if (forbidden.test(name) || name.includes(":") || forbiddenInValue.test(value)) throw new Error(`the header ${JSON.stringify(name)} of an upstream request is not writable`);
+    head += `${name}: ${value}\r\n`;
+  }
+  if (body === null) {
+    socket.write(`${head}\r\n`, "latin1");
+    return;
+  }
+  head += `content-length: ${body.length}\r\n\r\n`;
+  if (body.length <= smallBodyBytes) {
+    // One buffer is one system call without a vector, and cheaper than joining two writes.
+    const whole = Buffer.allocUnsafe(head.length + body.length);
+    whole.write(head, 0, "latin1");
+    body.copy(whole, head.length);
+    socket.write(whole);
+    return;
+  }
+  socket.cork();
+  socket.write(head, "latin1");
+  socket.write(body);
+  socket.uncork();
+}
+
+const smallBodyBytes = 16 * 1024;

@@ -1,0 +1,26 @@
+/**
+ * Every numeric bound of the system that an operator cannot change, with its unit. The ones that can be changed are in
+ * `config/` and have their defaults there.
+ */
+
+/** Header fields a request may have; Node's own limit on bytes is set beside it. */
+export const headerCountMax = 100;
+export const headerBytesMax = 32 * 1024;
+/** Nesting of JSON values in a request body. */
+export const jsonDepthMax = 128;
+/** Top-level members of a request body. */
+export const jsonMembersMax = 256;
+/** A plain reply up to this size is held until it is complete, so that its cost can be told in a header. */
+export const plainReplyHoldBytesMax = 1024 * 1024;
+/** A plain reply beyond this size is passed on but not read for usage; its entry is closed as estimated. */
+export const plainReplyMeterBytesMax = 64 * 1024 * 1024;
+/** The unfinished tail of a stream that is held back so that only whole events go out. */
+export const eventTailBytesMax = 1024 * 1024;
+/** Entries that wait for the store in memory before new work is refused. */
+export const journalDepthMax = 20_000;
+/** Length of attribution values taken from headers, in characters. */
+export const attributionLengthMax = 256;
+/** Model name length, in characters. */
+export const modelNameLengthMax = 256;
+/** Distinct kinds of refusals counted between two writes to the audit table. */
+export const refusalKindsMax = 1_000;

@@ -1,0 +1,95 @@
+/** Port for reading the ledger: spend by any dimension, and the rows themselves. */
+import type { NanoUsd } from "../kernel/money.ts";
+import type { TokenCounts, UsageSource } from "../kernel/usage.ts";
+
+/** A dimension to group by. */
+export type UsageDimension = "key" | "user" | "team" | "project" | "model" | "provider" | "day" | "session" | "agent";
+
+/** Half-open range over the opening time, and equality filters. */
+export interface UsageFilter {
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
+  readonly keyId?: string;
+  readonly userId?: string;
+  readonly teamId?: string;
+  readonly sessionId?: string;
+  readonly requestId?: string;
+}
+
+/** One group. `value` is empty for attempts that have none of the dimension ("unattributed"). Days are UTC, `YYYY-MM-DD`. */
+export interface UsageGroup {
+  readonly value: string;
+  readonly attempts: number;
+  readonly counts: TokenCounts;
+  /** All money, adjustments included; the next three are its parts by source. */
+  readonly costNanoUsd: NanoUsd;
+  readonly reportedNanoUsd: NanoUsd;
+  readonly estimatedNanoUsd: NanoUsd;
+  /** Attempts still `unresolved`; their cost is unknown. */
+  readonly unresolvedAttempts: number;
+  readonly unpricedAttempts: number;
+}
+
+/** One attempt as the ledger has it. */
+export interface LedgerRow {
+  readonly attemptId: string;
+  readonly requestId: string;
+  readonly ordinal: number;
+  readonly state: "open" | "closed" | "unresolved";
+  readonly openedAtMs: number;
+  readonly closedAtMs: number | null;
+  readonly keyId: string;
+  readonly userId: string | null;
+  readonly teamId: string | null;
+  readonly project: string | null;
+  readonly tags: readonly string[];
+  readonly sessionId: string | null;
+  readonly agentId: string | null;
+  readonly parentAgentId: string | null;
+  readonly requestClass: string | null;
+  readonly requestedModel: string;
+  readonly upstreamModel: string;
+  readonly servedModel: string;
+  readonly provider: string;
+  readonly targetId: string;
+  readonly isStreaming: boolean;
+  readonly outcome: string;
+  readonly status: number;
+  readonly source: UsageSource;
+  readonly counts: TokenCounts;
+  readonly serverToolUses: Readonly<Record<string, number>>;
+  /** With adjustments. */
+  readonly costNanoUsd: NanoUsd;
+  readonly priceRow: string;
+  readonly isProvisional: boolean;
+  readonly isUnpriced: boolean;
+  readonly usageJson: string;
+  readonly firstEventMs: number | null;
+  readonly durationMs: number | null;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly upstreamRequestId: string | null;
+}
+
+/** A later correction of a closed attempt's cost. The attempt's own row is never changed. */
+export interface Adjustment {
+  readonly id: string;
+  readonly attemptId: string;
+  readonly atMs: number;
+  readonly deltaNanoUsd: NanoUsd;
+  readonly priceRow: string;
+  readonly reason: string;
+}
+
+export interface UsageStore {
+  groupBy(dimension: UsageDimension, filter: UsageFilter): Promise<readonly UsageGroup[]>;
+  /** Newest first, at most `limit`. */
+  rows(filter: UsageFilter, limit: number): Promise<readonly LedgerRow[]>;
+  /** Lifetime spend of keys, adjustments included; a key without entries is absent. */
+  spendByKey(keyIds: readonly string[]): Promise<ReadonlyMap<string, NanoUsd>>;
+  /** Closed rows whose cost is provisional and has not been adjusted, oldest first. */
+  provisionalRows(limit: number): Promise<readonly LedgerRow[]>;
+  /** Writes corrections; idempotent by attempt. */
+  adjust(adjustments: readonly Adjustment[]): Promise<void>;
+  unresolvedCount(): Promise<number>;
+}

@@ -1,0 +1,280 @@
+/**
+ * The composition root: configuration → stores → services → servers. The only file that knows every room; nothing but the
+ * command line's `serve` imports it.
+ */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import * as tls from "node:tls";
+import { createKeyService } from "./admin/keys.ts";
+import { createAdminRoutes } from "./admin/routes.ts";
+import { createRefusalLog } from "./audit/refusals.ts";
+import type { GatewayConfig, ConfigNotice } from "./config/gateway-config.ts";
+import { defaultConfig, loadConfig } from "./config/load.ts";
+import { createDialer, type Dialer } from "./egress/dialer.ts";
+import { createAuthenticator } from "./identity/authenticate.ts";
+import { createKeyIndex } from "./identity/key-index.ts";
+import { hashKey, mintKey } from "./identity/virtual-key.ts";
+import { systemClock, type Clock } from "./kernel/clock.ts";
+import { newId } from "./kernel/ids.ts";
+import type { Secret } from "./kernel/secret.ts";
+import { gatewaySecret, readKeyFile, writeKeyFile } from "./main/key-files.ts";
+import { loadPriceBook, type PriceBook } from "./metering/price-book.ts";
+import { repriceProvisional } from "./metering/reprice.ts";
+import type { Services } from "./pipeline/services.ts";
+import type { Place, Snapshot } from "./pipeline/snapshot.ts";
+import { createStreamWatch } from "./pipeline/stream-watch.ts";
+import { startDemoUpstream, type DemoUpstream } from "./providers/demo/upstream.ts";
+import { providers } from "./providers/registry.ts";
+import { createRouteTable } from "./routing/route.ts";
+import { createDispatch } from "./server/dispatch.ts";
+import { listen, type Listener } from "./server/http.ts";
+import { createRouter } from "./server/route-table.ts";
+import { createRoutes } from "./server/routes.ts";
+import { openSqliteStores } from "./store/sqlite/open.ts";
+import type { Stores } from "./store/stores.ts";
+import { createLog } from "./telemetry/log.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
+
+/** What `serve` was told. */
+export interface GatewayOptions {
+  /** Absent: a configuration is made from the environment. */
+  readonly configPath?: string;
+  /** Override the file's `listen`. */
+  readonly host?: string;
+  readonly port?: number;
+  readonly dataDir: string;
+  /** Allows a weak admin key on loopback. */
+  readonly insecureDevKey: boolean;
+  /** LiteLLM keys that restrict and are knowingly not enforced. */
+  readonly acceptUnenforced: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock?: Clock;
+}
+
+/** A gateway that serves. */
+export interface Gateway {
+  readonly url: string;
+  readonly metricsUrl: string | undefined;
+  readonly config: GatewayConfig;
+  /** Keys made by this start; each is shown once. */
+  readonly firstStart: { readonly adminKey: Secret | undefined; readonly developerKey: Secret | undefined };
+  /**
+   * Stops taking work, lets running requests finish within the drain time, settles what is left, closes the store.
+   *
+   * @param drainMs overrides the configuration's drain time
+   */
+  close(drainMs?: number): Promise<void>;
+}
+
+/** The configuration or the surroundings do not allow a start. `notices` names every fault with its place. */
+export class StartupError extends Error {
+  readonly notices: readonly ConfigNotice[];
+  /** 78 (`EX_CONFIG`) for faults of the configuration, else 1. */
+  readonly exitCode: number;
+
+  constructor(message: string, notices: readonly ConfigNotice[] = [], exitCode = notices.length > 0 ? 78 : 1) {
+    super(message);
+    this.name = "StartupError";
+    this.notices = notices;
+    this.exitCode = exitCode;
+  }
+}
+
+/** @throws StartupError when the configuration is not valid, the store is in use or broken, or the port is taken */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const clock = options.clock ?? systemClock;
+  const config = readConfig(options);
+  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+  const closers: (() => Promise<void> | void)[] = [];
+  try {
+    return await assemble(options, config, clock, closers);
+  } catch (fault) {
+    for (const close of closers.reverse()) await close();
+    if (fault instanceof StartupError) throw fault;
+    throw new StartupError(fault instanceof Error ? fault.message : String(fault));
+  }
+}
+
+async function assemble(options: GatewayOptions, config: GatewayConfig, clock: Clock, closers: (() => Promise<void> | void)[]): Promise<Gateway> {
+  const log = createLog(config.logging);
+  const metrics = createMetrics();
+  for (const warning of config.warnings) log.warn({ file: warning.file, line: warning.line, path: warning.path }, warning.message);
+
+  const stores = await openSqliteStores({ path: config.store.path ?? join(options.dataDir, "tollgate.db"), sync: config.store.sync, clock });
+  closers.push(() => stores.close());
+  if (stores.recoveredAttempts > 0) log.warn({ attempts: stores.recoveredAttempts }, "attempts left open by a crash are now unresolved");
+
+  const index = createKeyIndex();
+  index.load(await stores.keys.loadAll(clock.now()));
+  const keyService = createKeyService({ store: stores.keys, index, usage: stores.usage, clock });
+  const firstStart = await firstKeys(options, config, stores, index, keyService, clock);
+  const authenticator = createAuthenticator({ index, keyHeader: config.keyHeader });
+
+  const priceBook = loadPriceBook();
+  await repriceOld(stores, priceBook, config, clock);
+  const demo = await startDemo(config);
+  if (demo !== undefined) closers.push(() => demo.close());
+  const snapshot = createSnapshot(config, priceBook, demo);
+  const dialer = createEgress(snapshot);
+  closers.push(() => dialer.close());
+  const watch = createStreamWatch(clock);
+  closers.push(() => watch.close());
+  const refusals = createRefusalLog({ clock, append: (records) => stores.audit.append(records) });
+  closers.push(() => refusals.close());
+
+  const services: Services = { clock, authenticator, books: stores.books, dialer, watch, refusals, log, metrics, load: { inFlight: 0 } };
+  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, gatewaySecret: gatewaySecret(options.dataDir) });
+  const drain = { isDraining: false };
+  const dispatch = createDispatch({
+    services,
+    router: createRouter(createRoutes(adminRoutes)),
+    snapshot: () => snapshot,
+    isReady: () => stores.probe().then(() => true, () => false),
+    isDraining: () => drain.isDraining,
+  });
+  connectMetrics(services, stores, closers);
+
+  const listener = await listen(config.listen, dispatch, (text) => log.info({}, text));
+  closers.push(() => listener.closeNow());
+  const metricsListener = config.metrics === undefined ? undefined : await listenForMetrics(config.metrics, services);
+  log.info({ url: listener.url, config: config.source.kind }, "listening");
+  return {
+    url: listener.url,
+    metricsUrl: metricsListener?.url,
+    config,
+    firstStart,
+    async close(drainMs = config.timeouts.drainMs) {
+      drain.isDraining = true;
+      await Promise.all([drainListener(listener, services, drainMs), metricsListener?.close()]);
+      metricsListener?.closeNow();
+      for (const close of closers.reverse()) await close();
+      log.info({}, "stopped");
+      log.flush();
+    },
+  };
+}
+
+function readConfig(options: GatewayOptions): GatewayConfig {
+  const { configPath } = options;
+  const providerSchemas = new Map(Object.entries(providers).map(([kind, provider]) => [kind, provider.settings]));
+  const result =
+    configPath === undefined
+      ? defaultConfig({ env: options.env, providerSchemas })
+      : loadConfig({ path: configPath, env: options.env, readFile: (path) => readFileSync(path, "utf8"), providerSchemas, accept: options.acceptUnenforced, allowInsecureDevKey: options.insecureDevKey });
+  if (!result.ok) throw new StartupError(`${configPath ?? "the configuration"} is not valid`, result.errors);
+  const { config } = result;
+  const host = options.host ?? config.listen.host;
+  if (host !== config.listen.host && !isLoopback(host) && !config.listen.isPublic) {
+    throw new StartupError(`--host ${host} would listen beyond this machine; set listen.public: true in the configuration to mean it`, [], 78);
+  }
+  return { ...config, listen: { ...config.listen, host, port: options.port ?? config.listen.port } };
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\./.test(host);
+}
+
+/** The admin key of the configuration, of the data directory, or a new one; and one developer key for a store without any. */
+async function firstKeys(
+  options: GatewayOptions,
+  config: GatewayConfig,
+  stores: Stores,
+  index: ReturnType<typeof createKeyIndex>,
+  keyService: ReturnType<typeof createKeyService>,
+  clock: Clock,
+): Promise<Gateway["firstStart"]> {
+  const kept = config.admin.key ?? readKeyFile(options.dataDir, "admin-key");
+  const adminKey = kept ?? mintKey();
+  if (kept === undefined) {
+    writeKeyFile(options.dataDir, "admin-key", adminKey);
+    await stores.audit.append([{ id: newId("aud", clock.now()), atMs: clock.now(), action: "admin_key.create", actor: "gateway", object: "admin", details: {}, sourceAddress: "" }]);
+  }
+  index.setAdmin(hashKey(adminKey), config.admin.mayInfer);
+  const made = kept === undefined ? adminKey : undefined;
+  // The file marks that there was a first key; a store whose keys are all revoked gets no new one.
+  if (index.size() > 0 || readKeyFile(options.dataDir, "developer-key") !== undefined) return { adminKey: made, developerKey: undefined };
+  const { key } = await keyService.create({ alias: "first-developer" }, { actor: "gateway", sourceAddress: "" });
+  writeKeyFile(options.dataDir, "developer-key", key);
+  return { adminKey: made, developerKey: key };
+}
+
+async function startDemo(config: GatewayConfig): Promise<DemoUpstream | undefined> {
+  return [...config.providers.values()].some(({ kind }) => kind === "demo") ? await startDemoUpstream() : undefined;
+}
+
+function createSnapshot(config: GatewayConfig, priceBook: PriceBook, demo: DemoUpstream | undefined): Snapshot {
+  const places = new Map<string, Place>();
+  for (const { name, kind, settings } of config.providers.values()) {
+    const provider = providers[kind];
+    if (provider === undefined) throw new StartupError(`provider ${name}: there is no kind ${kind}`);
+    const own = kind === "demo" && demo !== undefined ? provider.settings.parse({ base_url: demo.url }) : settings;
+    places.set(name, { name, provider, settings: own, destination: provider.destination(own) });
+  }
+  return { config, priceBook, places, routes: createRouteTable(config) };
+}
+
+function createEgress(snapshot: Snapshot): Dialer {
+  const { egress, timeouts } = snapshot.config;
+  return createDialer({
+    origins: new Set([...snapshot.places.values()].map(({ destination }) => destination.origin)),
+    connectMs: timeouts.connectMs,
+    proxy: egress.proxy,
+    noProxy: egress.noProxy,
+    certificates: egress.caFile === undefined ? undefined : [...tls.getCACertificates("default"), ...tls.getCACertificates("extra"), readFileSync(egress.caFile, "utf8")],
+  });
+}
+
+/** Costs that were booked by a stand-in are corrected once the book has the true row; each by its own entry. */
+async function repriceOld(stores: Stores, priceBook: PriceBook, config: GatewayConfig, clock: Clock): Promise<void> {
+  const rows = await stores.usage.provisionalRows(10_000);
+  const kindOf = (provider: string): string => config.providers.get(provider)?.kind ?? provider;
+  const adjustments = repriceProvisional(rows, { book: priceBook, prices: config.prices, kindOf, nowMs: clock.now() });
+  if (adjustments.length > 0) await stores.usage.adjust(adjustments);
+}
+
+function connectMetrics(services: Services, stores: Stores, closers: (() => void)[]): void {
+  let unresolved = stores.recoveredAttempts;
+  const refresh = (): void => void stores.usage.unresolvedCount().then((count) => (unresolved = count), () => {});
+  refresh();
+  const timer = services.clock.every(60_000, refresh);
+  closers.push(() => timer.cancel());
+  const lag = monitorEventLoopDelay({ resolution: 20 });
+  lag.enable();
+  services.metrics.connect({
+    journalDepth: () => stores.books.depth(),
+    unresolvedAttempts: () => unresolved,
+    requestsInFlight: () => services.load.inFlight,
+    loopLagSeconds() {
+      // The histogram counts its own resolution as delay.
+      const seconds = Math.max(0, lag.mean / 1e9 - 0.02);
+      lag.reset();
+      return Number.isFinite(seconds) ? seconds : 0;
+    },
+  });
+}
+
+async function listenForMetrics(own: { host: string; port: number }, services: Services): Promise<Listener> {
+  return listen(
+    { host: own.host, port: own.port, isPublic: false, tls: undefined, trustedProxies: [] },
+    (request, response) => {
+      if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
+      void services.metrics.render().then(({ contentType, text }) => response.writeHead(200, { "content-type": contentType }).end(text));
+    },
+    () => {},
+  );
+}
+
+/** No new connections; running requests get `drainMs`, then their connections are ended, which closes their attempts. */
+async function drainListener(listener: Listener, services: Services, drainMs: number): Promise<void> {
+  const closed = listener.close();
+  let cut: () => void = () => {};
+  const timeIsUp = new Promise<void>((resolve) => (cut = resolve));
+  const timer = services.clock.after(drainMs, cut);
+  await Promise.race([closed, timeIsUp]);
+  timer.cancel();
+  listener.closeNow();
+  await closed;
+  // Aborted requests close their attempts in their own turns of the event loop.
+  while (services.load.inFlight > 0) await new Promise((resolve) => setImmediate(resolve));
+}

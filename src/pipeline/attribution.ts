@@ -1,0 +1,38 @@
+/** What a request says about where its spend belongs. Labels only: none of it grants anything. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Principal } from "../identity/principal.ts";
+import { attributionLengthMax } from "../kernel/bounds.ts";
+import type { AttemptOpening } from "./books.ts";
+
+type Attribution = Pick<AttemptOpening, "project" | "tags" | "sessionId" | "agentId" | "parentAgentId" | "requestClass">;
+
+const noTags: readonly string[] = [];
+const projectPrefix = "project:";
+
+/** Reads Claude Code's and LiteLLM's attribution headers; values are cut to {@link attributionLengthMax} characters. */
+export function attributionOf(headers: IncomingHttpHeaders, principal: Principal): Attribution {
+  const tags = requestTags(headers["x-litellm-tags"], principal);
+  const project = tags.find((tag) => tag.startsWith(projectPrefix));
+  return {
+    project: project === undefined ? null : project.slice(projectPrefix.length),
+    tags: project === undefined ? tags : tags.filter((tag) => !tag.startsWith(projectPrefix)),
+    sessionId: text(headers["x-claude-code-session-id"] ?? headers["x-litellm-session-id"]),
+    agentId: text(headers["x-claude-code-agent-id"]),
+    parentAgentId: text(headers["x-claude-code-parent-agent-id"]),
+    requestClass: text(headers["x-claude-code-request-class"]),
+  };
+}
+
+function requestTags(header: string | string[] | undefined, principal: Principal): readonly string[] {
+  const own = principal.key?.tags ?? noTags;
+  if (header === undefined) return own;
+  const sent = String(header)
+    .split(",", 32)
+    .map((tag) => tag.trim().slice(0, attributionLengthMax))
+    .filter((tag) => tag !== "");
+  return [...new Set([...own, ...sent])];
+}
+
+function text(header: string | string[] | undefined): string | null {
+  return header === undefined || header === "" ? null : String(header).slice(0, attributionLengthMax);
+}

@@ -1,0 +1,82 @@
+/**
+ * Port with the three writes of the journal. The rule it exists for: an attempt's opening is in the store before the
+ * first byte of that attempt goes upstream, and its closing is written once, on every exit (DESIGN 9).
+ */
+import type { Id } from "../kernel/ids.ts";
+import type { NanoUsd } from "../kernel/money.ts";
+import type { TokenCounts, UsageSource } from "../kernel/usage.ts";
+
+/** What is known before an attempt leaves. */
+export interface AttemptOpening {
+  readonly attemptId: Id<"att">;
+  readonly requestId: Id<"req">;
+  /** 1 for the first attempt of a request. */
+  readonly ordinal: number;
+  readonly openedAtMs: number;
+  readonly keyId: string;
+  readonly userId: string | null;
+  readonly teamId: string | null;
+  /** From `x-litellm-tags: project:NAME`; the other tags as they came. */
+  readonly project: string | null;
+  readonly tags: readonly string[];
+  readonly sessionId: string | null;
+  readonly agentId: string | null;
+  readonly parentAgentId: string | null;
+  readonly requestClass: string | null;
+  readonly requestedModel: string;
+  /** The name sent upstream. */
+  readonly upstreamModel: string;
+  readonly provider: string;
+  readonly targetId: string;
+  readonly isStreaming: boolean;
+  readonly requestBytes: number;
+}
+
+/** How an attempt ended. */
+export type AttemptOutcome = "completed" | "upstream_error" | "unreachable" | "broken" | "client_closed" | "timed_out" | "unresolved";
+
+/** What is known when an attempt has ended. */
+export interface AttemptClosing {
+  readonly attemptId: Id<"att">;
+  readonly closedAtMs: number;
+  readonly outcome: AttemptOutcome;
+  /** Upstream's HTTP status; 0 when none came. */
+  readonly status: number;
+  readonly source: UsageSource;
+  readonly counts: TokenCounts;
+  readonly serverToolUses: Readonly<Record<string, number>>;
+  /** The model the reply names, else the one sent. */
+  readonly servedModel: string;
+  readonly costNanoUsd: NanoUsd;
+  /** Ids of the price rows used, comma separated; empty when nothing was priced. */
+  readonly priceRow: string;
+  /** Priced by a stand-in; an adjusting entry follows when the true price is known. */
+  readonly isProvisional: boolean;
+  /** Tokens were used for which no price exists; the cost is understated. */
+  readonly isUnpriced: boolean;
+  /** Variant members, kept so that a provisional cost can be computed again: JSON of the reported usage, ≤ 4 KiB. */
+  readonly usageJson: string;
+  /** Dispatch to first event, milliseconds; null when none came. */
+  readonly firstEventMs: number | null;
+  readonly durationMs: number;
+  readonly responseBytes: number;
+  readonly upstreamRequestId: string | null;
+}
+
+export interface Books {
+  /**
+   * Opens a request with its first attempt. Durable when it resolves.
+   *
+   * @throws GatewayError `gateway_store_unavailable`; then nothing was written and nothing may be sent
+   */
+  openEntry(opening: AttemptOpening): Promise<void>;
+  /** Opens a further attempt of an open request; as `openEntry` otherwise. */
+  openAttempt(opening: AttemptOpening): Promise<void>;
+  /**
+   * Closes an attempt. Kept in memory and tried again while the store is down, so it never rejects; a second closing of
+   * one attempt is ignored.
+   */
+  closeEntry(closing: AttemptClosing): Promise<void>;
+  /** Writes waiting in memory. */
+  depth(): number;
+}

@@ -1,0 +1,81 @@
+/** Composes the closing entry of an attempt from what was observed, and hands it to the journal; once per attempt, on every exit. */
+import { estimateInputTokens, estimateOutputTokens } from "../metering/estimate.ts";
+import { priceUsage } from "../metering/pricing.ts";
+import { nanoUsd, formatUsd } from "../kernel/money.ts";
+import { totalCounts, zeroCounts, type Usage } from "../kernel/usage.ts";
+import type { ObservedUsage } from "../dialects/dialect.ts";
+import type { AttemptOutcome } from "./books.ts";
+import type { Attempt, Exchange } from "./exchange.ts";
+import type { Services } from "./services.ts";
+
+/** How an attempt ended, as its stage saw it. */
+export interface Ending {
+  readonly attempt: Attempt;
+  readonly outcome: AttemptOutcome;
+  /** Upstream's status, 0 for none. */
+  readonly status: number;
+  /** False when the upstream certainly billed nothing: it was never reached, or it refused. */
+  readonly mayBeBilled: boolean;
+  readonly firstEventMs: number | undefined;
+  readonly responseBytes: number;
+  readonly upstreamRequestId: string | undefined;
+}
+
+/** Never throws and never waits: the journal keeps a closing until it is written. */
+export function closeAttempt(services: Services, exchange: Exchange, ending: Ending): void {
+  const { attempt } = ending;
+  const { opening, planned, observer } = attempt;
+  const usage = ending.mayBeBilled ? usageOf(observer.observed(), opening.requestBytes) : undefined;
+  const price = usage === undefined ? undefined : priced(exchange, attempt, usage);
+  const costNanoUsd = price?.costNanoUsd ?? nanoUsd(0n);
+  exchange.report.costUsd = formatUsd(costNanoUsd, 6);
+  exchange.report.outcome = ending.outcome;
+  void services.books.closeEntry({
+    attemptId: opening.attemptId,
+    closedAtMs: services.clock.now(),
+    outcome: ending.outcome,
+    status: ending.status,
+    source: usage?.source ?? "none",
+    counts: usage === undefined ? zeroCounts : totalCounts(usage),
+    serverToolUses: usage?.serverToolUses ?? {},
+    servedModel: observer.servedModel() ?? planned.upstreamModel,
+    costNanoUsd,
+    priceRow: price?.priceRows ?? "",
+    isProvisional: price?.isProvisional ?? false,
+    isUnpriced: price?.isUnpriced ?? false,
+    usageJson: observer.usageJson(),
+    firstEventMs: ending.firstEventMs === undefined ? null : Math.round(ending.firstEventMs),
+    durationMs: Math.round(services.clock.monotonic() - attempt.dispatchedAt),
+    responseBytes: ending.responseBytes,
+    upstreamRequestId: ending.upstreamRequestId ?? null,
+  });
+}
+
+/** What the attempt costs by the prices of its snapshot. */
+export function priced(exchange: Exchange, attempt: Attempt, usage: Usage): ReturnType<typeof priceUsage> {
+  const { place, target, upstreamModel } = attempt.planned;
+  return priceUsage({
+    usage,
+    provider: place.provider.id,
+    upstreamModel,
+    priceModel: target.priceModel,
+    override: target.price,
+    book: exchange.snapshot.priceBook,
+    prices: exchange.snapshot.config.prices,
+  });
+}
+
+/**
+ * Reported counts where the reply ended with them. A reply that broke off is billed by the provider for what it had made, so
+ * the reported input is joined by a floor of the output that passed; without any report the input is estimated too.
+ */
+export function usageOf(observed: ObservedUsage, requestBytes: number): Usage {
+  const { parts, serverToolUses, speed, inferenceGeo, serviceTier } = observed;
+  const variant = { serverToolUses, speed, inferenceGeo, serviceTier };
+  if (observed.stage === "final") return { parts, ...variant, source: observed.isPlausible ? "reported" : "estimated" };
+  const output = estimateOutputTokens(observed.outputCharacters);
+  const first = parts[0];
+  if (first === undefined) return { parts: [{ counts: { ...zeroCounts, input: estimateInputTokens(requestBytes), output }, model: undefined }], ...variant, source: "estimated" };
+  const counts = { ...first.counts, output: Math.max(first.counts.output, output) };
+  return { parts: [{ ...first, counts }, ...parts.slice(1)], ...variant, source: "estimated" };
+}

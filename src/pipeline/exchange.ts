@@ -1,0 +1,100 @@
+/**
+ * The results of the stages, each holding the one before it: Exchange → Identified → Received → Planned → Admitted →
+ * Committed. A stage takes one and gives the next; nothing reaches back.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Dialect, ReplyObserver, RequestFacts } from "../dialects/dialect.ts";
+import type { Admission } from "../egress/admission.ts";
+import type { UpstreamReply } from "../egress/reply.ts";
+import type { Principal } from "../identity/principal.ts";
+import type { GatewayError } from "../kernel/gateway-error.ts";
+import type { Id } from "../kernel/ids.ts";
+import type { ClientCredential, Operation } from "../providers/provider.ts";
+import type { Route, RouteTarget } from "../routing/route.ts";
+import type { AttemptOpening } from "./books.ts";
+import type { Place, Snapshot } from "./snapshot.ts";
+
+/** A request that was matched to a route, before anything is known about its sender. */
+export interface Exchange {
+  readonly requestId: Id<"req">;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly dialect: Dialect;
+  readonly operation: Operation;
+  readonly snapshot: Snapshot;
+  /** Query string with its `?`, or empty. */
+  readonly query: string;
+  /** Wall time and monotonic time of the match, milliseconds. */
+  readonly startedAtMs: number;
+  readonly startedAt: number;
+  /** Aborted with a GatewayError as reason: the client left, or the time is up. */
+  readonly abort: AbortController;
+  /** Collected on the way for the log line and the metrics; written by stages, read at the end only. */
+  readonly report: Report;
+}
+
+/** What the request's log line tells. */
+export interface Report {
+  keyId: string | undefined;
+  model: string | undefined;
+  provider: string | undefined;
+  targetId: string | undefined;
+  isStreaming: boolean;
+  attempts: number;
+  requestBytes: number;
+  responseBytes: number;
+  firstEventMs: number | undefined;
+  overheadMs: number | undefined;
+  costUsd: string | undefined;
+  outcome: string | undefined;
+  fault: GatewayError | undefined;
+}
+
+export interface Identified {
+  readonly exchange: Exchange;
+  readonly principal: Principal;
+  /** Lower-case name of the header that held the key. */
+  readonly keyHeader: string;
+  readonly notice: string | undefined;
+  /** The caller's own provider login, when a header beside the key holds one. */
+  readonly clientCredential: ClientCredential | undefined;
+}
+
+export interface Received extends Identified {
+  readonly body: Buffer;
+  readonly facts: RequestFacts;
+}
+
+/** A target ready to be tried. */
+export interface PlannedTarget extends RouteTarget {
+  readonly place: Place;
+}
+
+export interface Planned extends Received {
+  readonly route: Route;
+  /** In order, at least one. */
+  readonly targets: readonly PlannedTarget[];
+}
+
+export interface Admitted extends Planned {
+  readonly admission: Admission;
+  /** Already durable. */
+  readonly firstOpening: AttemptOpening;
+}
+
+/** One try, open in the ledger, with what has come of it so far. */
+export interface Attempt {
+  readonly opening: AttemptOpening;
+  readonly planned: PlannedTarget;
+  readonly observer: ReplyObserver;
+  /** Monotonic. */
+  readonly dispatchedAt: number;
+}
+
+/** The reply that goes to the client; from here on there is no other. */
+export interface Committed extends Admitted {
+  readonly attempt: Attempt;
+  readonly reply: UpstreamReply;
+  /** Monotonic time of the reply's head. */
+  readonly headAt: number;
+}

@@ -1,0 +1,29 @@
+/** The table of contents of a request: one call per stage, in order; every exit closes what was opened. */
+import { asGatewayError } from "../kernel/gateway-error.ts";
+import { admit } from "./admit.ts";
+import type { Exchange } from "./exchange.ts";
+import { failover } from "./failover.ts";
+import { identify } from "./identify.ts";
+import { plan } from "./plan.ts";
+import { receive } from "./receive.ts";
+import { refuse } from "./refuse.ts";
+import { relay } from "./relay.ts";
+import { finish, start } from "./report.ts";
+import type { Services } from "./services.ts";
+
+/** Serves one `messages` request to its end. Never rejects. */
+export async function handle(services: Services, exchange: Exchange): Promise<void> {
+  const watch = start(services, exchange);
+  try {
+    const identified = identify(services, exchange);
+    const received = await receive(services, identified);
+    const planned = plan(received);
+    const admitted = await admit(services, planned);
+    const committed = await failover(services, admitted);
+    await relay(services, committed);
+  } catch (fault) {
+    refuse(services, exchange, asGatewayError(fault));
+  } finally {
+    finish(services, exchange, watch);
+  }
+}

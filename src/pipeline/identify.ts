@@ -1,0 +1,27 @@
+/** Stage 1, from headers only: who is asking, before a byte of the body is read. */
+import { GatewayError } from "../kernel/gateway-error.ts";
+import type { Exchange, Identified } from "./exchange.ts";
+import type { Services } from "./services.ts";
+
+/** @throws GatewayError `client_key_missing`, `client_key_invalid`, `client_role_insufficient` */
+export function identify(services: Services, exchange: Exchange): Identified {
+  const { request, report } = exchange;
+  const result = services.authenticator.authenticate(request.headers, exchange.startedAtMs);
+  if (!result.ok) throw new GatewayError(result.code);
+  const { principal } = result;
+  report.keyId = principal.keyId;
+  if (!principal.mayInfer) throw new GatewayError("client_role_insufficient", { publicText: "The admin key does not call models; use a developer key." });
+  return { exchange, principal, keyHeader: result.header, notice: result.notice, clientCredential: clientCredential(services, exchange, result.header) };
+}
+
+/**
+ * A claude.ai login: an OAuth bearer in `Authorization` beside a Tollgate key in another header. It is only ever used for
+ * a target with `credential: client`. A Tollgate key, valid or not, is nobody's provider login and never leaves.
+ */
+function clientCredential(services: Services, exchange: Exchange, keyHeader: string): Identified["clientCredential"] {
+  const { authorization } = exchange.request.headers;
+  if (keyHeader === "authorization" || authorization === undefined) return undefined;
+  if (!/^bearer +/i.test(authorization) || /^bearer +sk-(?!ant-)/i.test(authorization)) return undefined;
+  if (services.authenticator.authenticate({ authorization }, exchange.startedAtMs).ok) return undefined;
+  return { header: "authorization", value: authorization };
+}

@@ -1,0 +1,54 @@
+/** Stage 3: may the caller use every model the request names, and which targets serve it. Pure. */
+import { mayUseModel, resolveAlias } from "../identity/access.ts";
+import type { Principal } from "../identity/principal.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
+import { nearestNames, type Route } from "../routing/route.ts";
+import type { Planned, PlannedTarget, Received } from "./exchange.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/**
+ * @throws GatewayError `client_model_unavailable`, the same for unknown and forbidden; `gateway_credential_missing` when
+ *   only targets with the caller's own login serve the model and none was sent
+ */
+export function plan(received: Received): Planned {
+  const { exchange, facts, principal } = received;
+  const { snapshot } = exchange;
+  const route = accessibleRoute(received, facts.model);
+  for (const model of facts.furtherModels) accessibleRoute(received, model);
+  const targets = route.targets.flatMap((target): PlannedTarget[] => {
+    const place = snapshot.places.get(target.target.provider);
+    const isUsable = place !== undefined && (target.target.credential === "provider" || received.clientCredential !== undefined);
+    return isUsable ? [{ ...target, place }] : [];
+  });
+  if (targets.length === 0) throw new GatewayError("gateway_credential_missing", { internal: `key ${principal.keyId}` });
+  return { ...received, route, targets };
+}
+
+function accessibleRoute(received: Received, requested: string): Route {
+  const { exchange, principal } = received;
+  const route = exchange.snapshot.routes.resolve(resolveAlias(principal.key?.aliases ?? {}, requested));
+  if (route !== undefined && mayUseModel(principal, route.publicName, route.model.accessGroups)) return route;
+  throw modelUnavailable(received, requested);
+}
+
+/** The public names a caller may use, for the model list and for hints. */
+export function accessibleModels(snapshot: Snapshot, principal: Principal): readonly string[] {
+  const known = [...new Set([...snapshot.places.values()].flatMap(({ provider }) => snapshot.priceBook.models(provider.id)))];
+  return snapshot.routes
+    .list(known)
+    .filter((route) => mayUseModel(principal, route.publicName, route.model.accessGroups))
+    .map((route) => route.publicName);
+}
+
+/**
+ * Claude Code hides the text of a 404 behind its own, and peels betas off for a plain 400; `policy_blocked` with
+ * `x-should-retry: false` is the one form it shows at once (measured on 2.1.330).
+ */
+function modelUnavailable(received: Received, requested: string): GatewayError {
+  const { exchange, principal } = received;
+  const near = nearestNames(requested, accessibleModels(exchange.snapshot, principal));
+  const hint = near.length === 0 ? "" : ` Near to it: ${near.join(", ")}.`;
+  const publicText = `The model ${JSON.stringify(requested)} is not available to this key.${hint} Ask your gateway's operator, or choose another with /model.`;
+  const isClaudeCode = exchange.request.headers["user-agent"]?.startsWith("claude-cli/") === true;
+  return new GatewayError("client_model_unavailable", isClaudeCode ? { publicText, status: 400, type: "policy_blocked", shouldRetry: false } : { publicText });
+}

@@ -1,0 +1,77 @@
+/** Stage 2: the body, up to its bound, and the facts in it. */
+import type { IncomingMessage } from "node:http";
+import { GatewayError } from "../kernel/gateway-error.ts";
+import type { Identified, Received } from "./exchange.ts";
+import type { Services } from "./services.ts";
+
+/**
+ * @throws GatewayError `client_body_too_large`, `client_body_slow`, `client_body_incomplete`, `client_body_malformed`,
+ *   `client_field_invalid`
+ */
+export async function receive(services: Services, identified: Identified): Promise<Received> {
+  const { exchange } = identified;
+  const { config } = exchange.snapshot;
+  const encoding = exchange.request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity") {
+    throw new GatewayError("client_body_malformed", { publicText: "Compressed request bodies are not read here; send the body without content-encoding." });
+  }
+  const timer = services.clock.after(config.timeouts.requestBodyMs, () => exchange.abort.abort(new GatewayError("client_body_slow")));
+  try {
+    const body = await readBody(exchange.request, config.limits.bodyBytesMax, exchange.abort.signal);
+    const facts = exchange.dialect.inspect(body, exchange.operation);
+    const { report } = exchange;
+    report.requestBytes = body.length;
+    report.model = facts.model;
+    report.isStreaming = facts.isStreaming;
+    return { ...identified, body, facts };
+  } finally {
+    timer.cancel();
+  }
+}
+
+/**
+ * Reads a body into one buffer: allocated once where its length was announced, since joining pieces of a large body costs
+ * as much as scanning it.
+ *
+ * @param bytesMax refused above it, before reading when the length was announced
+ */
+export function readBody(request: IncomingMessage, bytesMax: number, signal: AbortSignal): Promise<Buffer> {
+  const announced = request.headers["content-length"];
+  const length = announced === undefined ? undefined : Number(announced);
+  if (length !== undefined && length > bytesMax) return Promise.reject(tooLarge(bytesMax));
+  return new Promise((resolve, reject) => {
+    let whole: Buffer | undefined;
+    let received = 0;
+    const pieces: Buffer[] = [];
+    const settle = (outcome: () => void): void => {
+      request.off("data", onData).off("end", onEnd).off("error", onBroken).off("close", onBroken);
+      signal.removeEventListener("abort", onAbort);
+      outcome();
+    };
+    const onData = (bytes: Buffer): void => {
+      if (received + bytes.length > bytesMax) return settle(() => reject(tooLarge(bytesMax)));
+      // A body that came in one piece is used as it is.
+      if (received === 0 && bytes.length === length) whole = bytes;
+      else if (length !== undefined) {
+        whole ??= Buffer.allocUnsafeSlow(length);
+        bytes.copy(whole, received);
+      } else pieces.push(bytes);
+      received += bytes.length;
+    };
+    const onEnd = (): void => {
+      if (length !== undefined && received !== length) return settle(() => reject(new GatewayError("client_body_incomplete")));
+      // Nobody in front of us may have read them as part of the head, so nobody here does.
+      if (request.rawTrailers.length > 0) return settle(() => reject(new GatewayError("client_request_malformed", { publicText: "Trailers are not taken." })));
+      settle(() => resolve(whole ?? Buffer.concat(pieces, received)));
+    };
+    const onBroken = (): void => settle(() => reject(new GatewayError("client_closed")));
+    const onAbort = (): void => settle(() => reject(signal.reason instanceof Error ? signal.reason : new GatewayError("client_closed")));
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    request.on("data", onData).on("end", onEnd).on("error", onBroken).on("close", onBroken);
+  });
+}
+
+function tooLarge(bytesMax: number): GatewayError {
+  return new GatewayError("client_body_too_large", { publicText: `The request body is larger than the ${Math.floor(bytesMax / 1024 / 1024)} MiB this gateway accepts.` });
+}

@@ -1,0 +1,219 @@
+/**
+ * Stage 6, after the commit: the upstream's bytes to the client. Streams go as they come, plain replies when they are
+ * complete; a tap reads usage on the way and cannot break it.
+ */
+import type { ReplyConsumer, UpstreamReply } from "../egress/reply.ts";
+import { plainReplyHoldBytesMax, plainReplyMeterBytesMax } from "../kernel/bounds.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
+import { formatUsd } from "../kernel/money.ts";
+import { decodeFor, decodeWhole } from "../wire/content-coding.ts";
+import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
+import { createEventSplitter } from "../wire/sse.ts";
+import type { AttemptOutcome } from "./books.ts";
+import { closeAttempt, priced, usageOf } from "./close.ts";
+import type { Committed } from "./exchange.ts";
+import { watchOf } from "./report.ts";
+import type { Services } from "./services.ts";
+
+/** How the passing ended. `fault` is set when nothing had been sent yet, so that it can still be answered properly. */
+interface Passing {
+  readonly outcome: AttemptOutcome;
+  readonly fault: GatewayError | undefined;
+  readonly firstEventMs: number | undefined;
+  readonly responseBytes: number;
+}
+
+/** @throws GatewayError when the reply broke before its first byte went out; the attempt is closed in any case */
+export async function relay(services: Services, committed: Committed): Promise<void> {
+  const { exchange, attempt, reply } = committed;
+  const type = headerValue(reply.headers, "content-type")?.toLowerCase() ?? "";
+  const isStream = type.startsWith("text/event-stream");
+  const passing = await (isStream ? passStream(services, committed) : passPlain(services, committed));
+  exchange.report.firstEventMs = passing.firstEventMs;
+  exchange.report.responseBytes = passing.responseBytes;
+  closeAttempt(services, exchange, {
+    attempt,
+    outcome: passing.outcome,
+    status: reply.status,
+    // An error in place of a beginning means that nothing was generated.
+    mayBeBilled: reply.status < 400 && (passing.outcome !== "upstream_error" || attempt.observer.hasStarted()),
+    firstEventMs: passing.firstEventMs,
+    responseBytes: passing.responseBytes,
+    upstreamRequestId: headerValue(reply.headers, "request-id"),
+  });
+  if (passing.fault !== undefined) throw passing.fault;
+}
+
+/** Status and headers of the reply, with our own beside them. From here on there is no failover. */
+function commit(services: Services, committed: Committed, replyHeaders: readonly string[], extra: readonly string[] = []): void {
+  const { exchange, attempt, reply, headAt } = committed;
+  const now = services.clock.monotonic();
+  const overheadMs = attempt.dispatchedAt - exchange.startedAt + (now - headAt);
+  exchange.report.overheadMs = overheadMs;
+  const headers = forwardableReplyHeaders(replyHeaders, attempt.planned.target.credential === "client");
+  if (headerValue(headers, "request-id") === undefined) headers.push("request-id", exchange.requestId);
+  headers.push(
+    "x-tollgate-request-id", exchange.requestId,
+    "x-tollgate-overhead-ms", overheadMs.toFixed(2),
+    "x-litellm-call-id", exchange.requestId,
+    "x-litellm-model-id", attempt.planned.target.id,
+    ...extra,
+  );
+  if (committed.notice !== undefined) headers.push("x-tollgate-notice", committed.notice);
+  exchange.response.writeHead(reply.status, headers);
+}
+
+function passStream(services: Services, committed: Committed): Promise<Passing> {
+  const { exchange, attempt, reply } = committed;
+  const { response } = exchange;
+  const watched = watchOf(exchange);
+  const splitter = createEventSplitter();
+  const coding = headerValue(reply.headers, "content-encoding");
+  const isCoded = coding !== undefined && coding.toLowerCase() !== "identity";
+  let firstEventMs: number | undefined;
+  let responseBytes = 0;
+
+  return new Promise((resolve) => {
+    const done = (outcome: AttemptOutcome, fault?: GatewayError): void => {
+      response.off("drain", onDrain);
+      resolve({ outcome, fault, firstEventMs, responseBytes });
+    };
+    let flow: Pick<UpstreamReply, "pause" | "resume"> = reply;
+    const onDrain = (): void => flow.resume();
+    const write = (bytes: Buffer): void => {
+      if (firstEventMs === undefined) {
+        firstEventMs = services.clock.monotonic() - attempt.dispatchedAt;
+        // Without a length, since a ping or an error event may come in between.
+        const headers = withoutHeader(reply.headers, "content-length");
+        commit(services, committed, isCoded ? withoutHeader(headers, "content-encoding") : headers);
+        watched?.onSilence(exchange.snapshot.config.timeouts.pingMs, ping);
+        services.metrics.streamOpened();
+      }
+      responseBytes += bytes.length;
+      if (!response.write(bytes)) flow.pause();
+      tap(services, committed, () => attempt.observer.streamEvents(bytes));
+    };
+    const ping = (): void => {
+      if (attempt.observer.hasStarted() && splitter.isAtBorder() && !response.writableNeedDrain && !response.writableEnded) response.write(exchange.dialect.ping);
+    };
+    const finishWith = (outcome: AttemptOutcome, fault: GatewayError | undefined): void => {
+      if (firstEventMs === undefined) return done(outcome, fault ?? new GatewayError("upstream_reply_invalid", { internal: "empty stream" }));
+      if (fault !== undefined) {
+        exchange.report.fault = fault;
+        // Inside an event that was too large to be held back, only a broken connection tells the client the truth.
+        if (!splitter.isAtBorder()) response.destroy();
+        if (!response.destroyed) response.write(exchange.dialect.streamError(fault, exchange.requestId));
+      }
+      services.metrics.streamClosed();
+      response.end();
+      done(outcome);
+    };
+    const consumer: ReplyConsumer = {
+      data(bytes) {
+        watched?.touch();
+        const events = splitter.push(bytes);
+        if (events.length > 0) write(events);
+      },
+      end() {
+        const last = splitter.finish();
+        if (last.isWhole && last.bytes.length > 0) write(last.bytes);
+        const ending = last.isWhole ? attempt.observer.ending() : "broken";
+        if (ending === "broken") finishWith("broken", new GatewayError("upstream_stream_broken"));
+        else finishWith(ending === "error" ? "upstream_error" : "completed", undefined);
+      },
+      fail(fault) {
+        // After the last event there is nothing left to break, and nothing may follow.
+        const ending = attempt.observer.ending();
+        if (ending === "broken") finishWith(outcomeOf(fault), fault);
+        else finishWith(ending === "error" ? "upstream_error" : "completed", undefined);
+      },
+    };
+    response.on("drain", onDrain);
+    if (!isCoded) return reply.consume(consumer);
+    const decoding = decodeFor(consumer, coding, reply);
+    flow = decoding.flow;
+    reply.consume(decoding.consumer);
+  });
+}
+
+/**
+ * Holds a plain reply until it is complete, so that its cost can be told in a header and a reply that breaks off is a clean
+ * error; a very large one is passed on from the bound on.
+ */
+function passPlain(services: Services, committed: Committed): Promise<Passing> {
+  const { exchange, attempt, reply } = committed;
+  const { response } = exchange;
+  const pieces: Buffer[] = [];
+  let heldBytes = 0;
+  let responseBytes = 0;
+  let isCommitted = false;
+  const firstEventMs = committed.headAt - attempt.dispatchedAt;
+
+  return new Promise((resolve) => {
+    const done = (outcome: AttemptOutcome, fault?: GatewayError): void => {
+      response.off("drain", onDrain);
+      resolve({ outcome, fault, firstEventMs, responseBytes });
+    };
+    const onDrain = (): void => reply.resume();
+    const complete = async (): Promise<void> => {
+      const whole = Buffer.concat(pieces, heldBytes);
+      if (reply.status === 200 && heldBytes === 0) return done("broken", new GatewayError("upstream_reply_invalid", { internal: "empty body" }));
+      await meterPlain(services, committed, whole, responseBytes);
+      if (!isCommitted) {
+        commit(services, committed, reply.headers, costHeader(committed));
+        response.end(whole);
+      } else response.end();
+      done(reply.status < 400 ? "completed" : "upstream_error");
+    };
+    response.on("drain", onDrain);
+    reply.consume({
+      data(bytes) {
+        responseBytes += bytes.length;
+        if (heldBytes < plainReplyMeterBytesMax) {
+          pieces.push(bytes);
+          heldBytes += bytes.length;
+        }
+        if (isCommitted) {
+          if (!response.write(bytes)) reply.pause();
+        } else if (heldBytes > plainReplyHoldBytesMax) {
+          isCommitted = true;
+          commit(services, committed, reply.headers);
+          for (const piece of pieces) response.write(piece);
+          if (response.writableNeedDrain) reply.pause();
+        }
+      },
+      end: () => void complete(),
+      fail(fault) {
+        if (isCommitted) response.destroy();
+        done(outcomeOf(fault), fault);
+      },
+    });
+  });
+}
+
+async function meterPlain(services: Services, committed: Committed, whole: Buffer, responseBytes: number): Promise<void> {
+  const { attempt, reply } = committed;
+  if (reply.status >= 400 || responseBytes > whole.length) return;
+  const decoded = await decodeWhole(headerValue(reply.headers, "content-encoding"), whole, plainReplyMeterBytesMax);
+  if (decoded !== undefined) tap(services, committed, () => attempt.observer.plainBody(decoded));
+}
+
+function costHeader({ exchange, attempt, reply }: Committed): string[] {
+  if (reply.status >= 400) return [];
+  const price = priced(exchange, attempt, usageOf(attempt.observer.observed(), attempt.opening.requestBytes));
+  return ["x-litellm-response-cost", formatUsd(price.costNanoUsd, 0)];
+}
+
+/** Whatever the observer does, the pass goes on. */
+function tap(services: Services, committed: Committed, observe: () => void): void {
+  try {
+    observe();
+  } catch (fault) {
+    services.log.error({ requestId: committed.exchange.requestId, internal: String(fault) }, "the usage observer failed");
+  }
+}
+
+function outcomeOf(fault: GatewayError): AttemptOutcome {
+  if (fault.code === "client_closed") return "client_closed";
+  return fault.code === "upstream_stream_idle" || fault.code === "gateway_time_exceeded" ? "timed_out" : "broken";
+}

@@ -1,0 +1,22 @@
+/** What the stages may use besides the request itself; made once in `main.ts`. */
+import type { RefusalLog } from "../audit/refusals.ts";
+import type { Dialer } from "../egress/dialer.ts";
+import type { Authenticator } from "../identity/authenticate.ts";
+import type { Clock } from "../kernel/clock.ts";
+import type { Log } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { Books } from "./books.ts";
+import type { StreamWatch } from "./stream-watch.ts";
+
+export interface Services {
+  readonly clock: Clock;
+  readonly authenticator: Authenticator;
+  readonly books: Books;
+  readonly dialer: Dialer;
+  readonly watch: StreamWatch;
+  readonly refusals: RefusalLog;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Requests in work now. */
+  readonly load: { inFlight: number };
+}

@@ -1,0 +1,67 @@
+// Guarantee: a name resolves in one fixed order, to the upstream name the operator wrote, and hints never name what the
+// caller may not see.
+import { describe, expect, it } from "vitest";
+import type { ModelConfig, TargetConfig } from "../config/gateway-config.ts";
+import { createRouteTable, nearestNames } from "./route.ts";
+
+function target(id: string, model: string): TargetConfig {
+  return { id, provider: "anthropic", model, credential: "provider", priceModel: undefined, price: undefined, headers: new Map(), timeouts: {} };
+}
+
+function model(name: string, upstream: string, aliases: readonly string[] = []): ModelConfig {
+  return { name, aliases, accessGroups: [], targets: [target(`id-${name}`, upstream)] };
+}
+
+const table = createRouteTable({
+  models: [
+    model("*", "*"),
+    model("claude-*", "claude-*"),
+    model("claude-opus-*", "special-opus-*"),
+    model("claude-opus-4-8", "claude-opus-4-8-exact", ["opus", "big"]),
+    model("anthropic/*", "*"),
+    model("team-*-fast", "claude-*-speedy"),
+  ],
+  modelAliases: new Map([
+    ["latest", { model: "claude-opus-4-8", isHidden: false }],
+    ["secret-alias", { model: "opus", isHidden: true }],
+  ]),
+});
+
+function upstream(name: string): string | undefined {
+  return table.resolve(name)?.targets[0]?.upstreamModel;
+}
+
+describe("createRouteTable", () => {
+  it.each([
+    ["claude-opus-4-8", "claude-opus-4-8-exact"],
+    ["opus", "claude-opus-4-8-exact"],
+    ["latest", "claude-opus-4-8-exact"],
+    ["secret-alias", "claude-opus-4-8-exact"],
+    ["id-claude-opus-4-8", "claude-opus-4-8-exact"],
+    ["claude-opus-5", "special-opus-5"],
+    ["claude-sonnet-5", "claude-sonnet-5"],
+    ["anthropic/claude-x", "claude-x"],
+    ["team-blue-fast", "claude-blue-speedy"],
+    ["anything", "anything"],
+  ])("resolves %s to %s", (name, expected) => {
+    expect(upstream(name)).toBe(expected);
+  });
+
+  it("takes the name without the long-context suffix when only that is served", () => {
+    const only = createRouteTable({ models: [model("claude-opus-4-8", "x")], modelAliases: new Map() });
+    expect(only.resolve("claude-opus-4-8[1m]")?.publicName).toBe("claude-opus-4-8");
+    expect(only.resolve("claude-opus-4")).toBeUndefined();
+  });
+
+  it("lists exact names, aliases and the known names that patterns serve, but no pattern and no hidden alias", () => {
+    const listed = createRouteTable({ models: [model("claude-*", "claude-*"), model("mine", "m", ["my"])], modelAliases: new Map([["a", { model: "mine", isHidden: false }], ["h", { model: "mine", isHidden: true }]]) });
+    expect(listed.list(["claude-opus-5", "gpt-9"]).map(({ publicName }) => publicName)).toEqual(["mine", "my", "a", "claude-opus-5"]);
+  });
+});
+
+describe("nearestNames", () => {
+  it("gives the nearest names first and nothing far off", () => {
+    expect(nearestNames("claude-opus-5.5", ["claude-opus-5-5", "claude-opus-5", "zzz"])).toEqual(["claude-opus-5-5", "claude-opus-5"]);
+    expect(nearestNames("qqqqqqqqqqqqqqqqqqqq", ["claude-opus-5-5"])).toEqual([]);
+  });
+});

@@ -1,0 +1,121 @@
+/**
+ * From the name a client asks for to the targets that serve it. Names resolve in one order: exact name, alias, group alias,
+ * target id, then patterns by specificity. Pure.
+ */
+import type { GatewayConfig, ModelConfig, TargetConfig } from "../config/gateway-config.ts";
+
+/** A resolved name. */
+export interface Route {
+  readonly model: ModelConfig;
+  /** The name rights are checked on: what was asked for after aliases. */
+  readonly publicName: string;
+  readonly targets: readonly RouteTarget[];
+}
+
+/** A target with the upstream's name for this request. */
+export interface RouteTarget {
+  readonly target: TargetConfig;
+  readonly upstreamModel: string;
+}
+
+/** Resolves names against one snapshot. */
+export interface RouteTable {
+  resolve(name: string): Route | undefined;
+  /** Public names to list, patterns expanded over `knownNames`, hidden aliases left out; in file order. */
+  list(knownNames: readonly string[]): readonly Route[];
+}
+
+interface Pattern {
+  readonly model: ModelConfig;
+  readonly prefix: string;
+  readonly suffix: string;
+}
+
+/** Claude Code strips `[1m]` itself and sends a beta; other clients may leave it on. */
+const contextSuffix = /\[1m\]$/;
+
+export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAliases">): RouteTable {
+  const exact = new Map<string, ModelConfig>();
+  const byTarget = new Map<string, { model: ModelConfig; target: TargetConfig }>();
+  const patterns: Pattern[] = [];
+  for (const model of config.models) {
+    const star = model.name.indexOf("*");
+    if (star === -1) setOnce(exact, model.name, model);
+    else patterns.push({ model, prefix: model.name.slice(0, star), suffix: model.name.slice(star + 1) });
+    for (const alias of model.aliases) setOnce(exact, alias, model);
+    for (const target of model.targets) setOnce(byTarget, target.id, { model, target });
+  }
+  // Longer fixed parts are more specific; equal ones keep file order.
+  patterns.sort((a, b) => b.prefix.length + b.suffix.length - a.prefix.length - a.suffix.length);
+
+  const resolveDirect = (name: string): Route | undefined => {
+    const model = exact.get(name);
+    if (model !== undefined) return routeOf(model, name, undefined);
+    const byId = byTarget.get(name);
+    if (byId !== undefined && !byId.model.name.includes("*")) return { model: byId.model, publicName: byId.model.name, targets: [targetOf(byId.target, byId.model.name, undefined)] };
+    for (const { model: patternModel, prefix, suffix } of patterns) {
+      if (name.length >= prefix.length + suffix.length && name.startsWith(prefix) && name.endsWith(suffix)) {
+        return routeOf(patternModel, name, name.slice(prefix.length, name.length - suffix.length));
+      }
+    }
+    return undefined;
+  };
+
+  return {
+    resolve(name) {
+      if (exact.has(name)) return resolveDirect(name);
+      const group = config.modelAliases.get(name);
+      if (group !== undefined) return resolveDirect(group.model);
+      return resolveDirect(name) ?? (contextSuffix.test(name) ? resolveDirect(name.replace(contextSuffix, "")) : undefined);
+    },
+    list(knownNames) {
+      const names = new Set<string>();
+      for (const model of config.models) {
+        if (!model.name.includes("*")) names.add(model.name);
+        for (const alias of model.aliases) names.add(alias);
+      }
+      for (const [alias, { isHidden }] of config.modelAliases) if (!isHidden) names.add(alias);
+      for (const name of knownNames) if (resolveDirect(name) !== undefined) names.add(name);
+      return [...names].flatMap((name) => {
+        const route = exact.has(name) || !config.modelAliases.has(name) ? resolveDirect(name) : resolveDirect(config.modelAliases.get(name)!.model);
+        return route === undefined ? [] : [{ ...route, publicName: name }];
+      });
+    },
+  };
+}
+
+function routeOf(model: ModelConfig, publicName: string, matched: string | undefined): Route {
+  return { model, publicName, targets: model.targets.map((target) => targetOf(target, publicName, matched)) };
+}
+
+function targetOf(target: TargetConfig, publicName: string, matched: string | undefined): RouteTarget {
+  const upstreamModel = target.model.includes("*") ? target.model.replace("*", () => matched ?? publicName) : target.model;
+  return { target, upstreamModel };
+}
+
+function setOnce<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  if (!map.has(key)) map.set(key, value);
+}
+
+/** The listed names nearest to one that was not found, best first, for the sentence of a refusal. Never reveals more than `names`. */
+export function nearestNames(name: string, names: readonly string[], limit = 3): readonly string[] {
+  return names
+    .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
+    .filter(({ candidate, distance }) => distance <= Math.max(4, candidate.length / 2))
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, limit)
+    .map(({ candidate }) => candidate);
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= a.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const substitution = previous[column - 1]! + (a[row - 1] === b[column - 1] ? 0 : 1);
+      current.push(Math.min(substitution, previous[column]! + 1, current[column - 1]! + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length]!;
+}

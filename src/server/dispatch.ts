@@ -1,0 +1,210 @@
+/**
+ * From a parsed HTTP request to the row that serves it. The only place where planes part; auth runs here for every plane
+ * but inference, whose pipeline does it as its first stage.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Principal } from "../identity/principal.ts";
+import { asGatewayError, GatewayError, isGatewayError } from "../kernel/gateway-error.ts";
+import { newId, type Id } from "../kernel/ids.ts";
+import { handleCountTokens } from "../pipeline/count-tokens.ts";
+import type { Exchange } from "../pipeline/exchange.ts";
+import { handle } from "../pipeline/handle.ts";
+import { readBody } from "../pipeline/receive.ts";
+import type { Services } from "../pipeline/services.ts";
+import type { Snapshot } from "../pipeline/snapshot.ts";
+import { dialects } from "../dialects/registry.ts";
+import { sourceAddress } from "./client-address.ts";
+import { writeError } from "./error-writer.ts";
+import { listModels, showModel } from "./models.ts";
+import { guardRequest } from "./request-guard.ts";
+import type { ErrorShape, RouteMatch, Router } from "./route-table.ts";
+
+export interface DispatchOptions {
+  readonly services: Services;
+  readonly router: Router;
+  /** The snapshot in force; read once per request. */
+  readonly snapshot: () => Snapshot;
+  readonly isReady: () => Promise<boolean>;
+  readonly isDraining: () => boolean;
+}
+
+/** The listener of the HTTP server. Never throws. */
+export function createDispatch(options: DispatchOptions): (request: IncomingMessage, response: ServerResponse) => void {
+  const { services } = options;
+  return (request, response) => {
+    const requestId = newId("req", services.clock.now());
+    const shape = guessShape(request);
+    try {
+      const path = guardRequest(request);
+      const found = options.router.match(request.method ?? "", path);
+      if (found === "none") throw unknownPath(path);
+      if (found === "method") throw new GatewayError("client_method_unsupported");
+      serve(options, { request, response, requestId, path, match: found });
+    } catch (fault) {
+      refuse(options, response, asGatewayError(fault), shape, requestId);
+    }
+  };
+}
+
+interface Matched {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: Id<"req">;
+  readonly path: string;
+  readonly match: RouteMatch;
+}
+
+function serve(options: DispatchOptions, matched: Matched): void {
+  const { row } = matched.match;
+  switch (row.plane) {
+    case "inference": {
+      if (options.isDraining()) throw new GatewayError("gateway_draining");
+      const exchange = createExchange(options, matched, row.operation);
+      void (row.operation === "messages" ? handle(options.services, exchange) : handleCountTokens(options.services, exchange));
+      return;
+    }
+    case "unsupported":
+      throw new GatewayError(row.code);
+    case "open":
+    case "models":
+    case "metrics":
+    case "admin":
+      void answer(options, matched).catch((fault: unknown) => refuse(options, matched.response, asGatewayError(fault), row.errors, matched.requestId));
+  }
+}
+
+async function answer(options: DispatchOptions, matched: Matched): Promise<void> {
+  const { match, response } = matched;
+  const { row } = match;
+  if (row.plane === "open") return answerOpen(options, response, row.answer);
+  if (row.plane === "models") {
+    const principal = authenticate(options, matched);
+    const id = match.params["id"];
+    return sendJson(matched, 200, id === undefined ? listModels(matched.request, options.snapshot(), principal) : showModel(matched.request, options.snapshot(), principal, id));
+  }
+  if (row.plane === "metrics") {
+    requireAdmin(authenticate(options, matched));
+    const { contentType, text } = await options.services.metrics.render();
+    return send(matched.response, 200, contentType, text);
+  }
+  if (row.plane !== "admin") throw new GatewayError("gateway_internal", { internal: `no answer for plane ${row.plane}` });
+  const principal = authenticate(options, matched);
+  if (row.role === "admin") requireAdmin(principal);
+  refuseForeignOrigin(matched.request);
+  const reply = await row.handler({
+    principal,
+    params: match.params,
+    query: new URL(matched.request.url ?? "/", "http://localhost").searchParams,
+    body: await readJson(options, matched, row.bodyBytesMax),
+    nowMs: options.services.clock.now(),
+    sourceAddress: sourceAddress(matched.request, options.snapshot().config.listen.trustedProxies),
+  });
+  for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
+  if (typeof reply.body === "string") send(response, reply.status, "text/plain; charset=utf-8", reply.body);
+  else sendJson(matched, reply.status, reply.body);
+}
+
+async function answerOpen(options: DispatchOptions, response: ServerResponse, kind: "hello" | "events" | "live" | "ready"): Promise<void> {
+  if (kind === "hello") return send(response, 200, "text/plain; charset=utf-8", "");
+  if (kind === "events") return send(response, 200, "application/json", '{"status":"ok"}');
+  if (kind === "live") return send(response, 200, "application/json", '"I\'m alive!"');
+  const isReady = !options.isDraining() && (await options.isReady());
+  send(response, isReady ? 200 : 503, "application/json", JSON.stringify({ status: isReady ? "healthy" : "unhealthy", db: isReady ? "connected" : "Not connected", cache: null }));
+}
+
+function authenticate(options: DispatchOptions, { request }: Matched): Principal {
+  const result = options.services.authenticator.authenticate(request.headers, options.services.clock.now());
+  if (!result.ok) throw new GatewayError(result.code);
+  return result.principal;
+}
+
+function requireAdmin(principal: Principal): void {
+  if (principal.role !== "admin") throw new GatewayError("client_role_insufficient");
+}
+
+/** A page in somebody's browser must not act on a loopback gateway; browsers name themselves by these headers. */
+function refuseForeignOrigin(request: IncomingMessage): void {
+  const site = request.headers["sec-fetch-site"];
+  if (site !== undefined && site !== "same-origin" && site !== "none") throw new GatewayError("client_origin_forbidden");
+  const origin = request.headers.origin;
+  if (origin !== undefined && origin !== `http://${request.headers.host}` && origin !== `https://${request.headers.host}`) throw new GatewayError("client_origin_forbidden");
+}
+
+async function readJson(options: DispatchOptions, { request }: Matched, bodyBytesMax: number): Promise<unknown> {
+  if (request.method === "GET" || request.method === "HEAD") return undefined;
+  const abort = new AbortController();
+  const timer = options.services.clock.after(10_000, () => abort.abort(new GatewayError("client_body_slow")));
+  try {
+    const bytes = await readBody(request, bodyBytesMax, abort.signal);
+    return bytes.length === 0 ? undefined : JSON.parse(bytes.toString("utf8"));
+  } catch (fault) {
+    if (isGatewayError(fault)) throw fault;
+    throw new GatewayError("client_body_malformed", { publicText: "The request body is not JSON." });
+  } finally {
+    timer.cancel();
+  }
+}
+
+function createExchange(options: DispatchOptions, { request, response, requestId }: Matched, operation: Exchange["operation"]): Exchange {
+  const url = request.url ?? "";
+  const queryAt = url.indexOf("?");
+  return {
+    requestId,
+    request,
+    response,
+    dialect: dialects["anthropic-messages"],
+    operation,
+    snapshot: options.snapshot(),
+    query: queryAt === -1 ? "" : url.slice(queryAt),
+    startedAtMs: options.services.clock.now(),
+    startedAt: options.services.clock.monotonic(),
+    abort: new AbortController(),
+    report: {
+      keyId: undefined,
+      model: undefined,
+      provider: undefined,
+      targetId: undefined,
+      isStreaming: false,
+      attempts: 0,
+      requestBytes: 0,
+      responseBytes: 0,
+      firstEventMs: undefined,
+      overheadMs: undefined,
+      costUsd: undefined,
+      outcome: undefined,
+      fault: undefined,
+    },
+  };
+}
+
+/** Before a row is known, the caller's own habits tell its error shape. */
+function guessShape(request: IncomingMessage): ErrorShape {
+  const url = request.url ?? "";
+  const agent = request.headers["user-agent"] ?? "";
+  const isAnthropic = url.startsWith("/anthropic") || url.startsWith("/v1/messages") || request.headers["anthropic-version"] !== undefined || agent.startsWith("claude-");
+  return isAnthropic ? "anthropic" : "litellm";
+}
+
+function unknownPath(path: string): GatewayError {
+  if (path.startsWith("/v1/v1/") || path.startsWith("/anthropic/v1/v1/")) {
+    return new GatewayError("client_path_unknown", { publicText: "The path has /v1 twice: the base URL must end before /v1, for instance ANTHROPIC_BASE_URL=http://127.0.0.1:4000." });
+  }
+  return new GatewayError("client_path_unknown");
+}
+
+function refuse(options: DispatchOptions, response: ServerResponse, fault: GatewayError, shape: ErrorShape, requestId: string): void {
+  if (fault.code === "gateway_internal") options.services.log.error({ requestId, internal: fault.details.internal }, "request failed inside the gateway");
+  if (fault.spec.blame === "client") options.services.refusals.count(fault.code, undefined);
+  writeError(response, fault, shape, requestId);
+}
+
+function sendJson({ response, requestId }: Matched, status: number, value: unknown): void {
+  response.setHeader("x-tollgate-request-id", requestId);
+  send(response, status, "application/json", JSON.stringify(value));
+}
+
+function send(response: ServerResponse, status: number, contentType: string, text: string): void {
+  const body = Buffer.from(text);
+  response.writeHead(status, { "content-type": contentType, "content-length": body.length, "cache-control": "no-store", "x-content-type-options": "nosniff" });
+  response.end(body);
+}

@@ -1,0 +1,117 @@
+/**
+ * The listeners, with every bound of Node's HTTP server set explicitly. One server for both planes, plus one without keys
+ * for metrics where the configuration asks for it.
+ */
+import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
+import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
+import { readFileSync, watch, type FSWatcher } from "node:fs";
+import type { AddressInfo, Socket } from "node:net";
+import { basename, dirname } from "node:path";
+import { headerBytesMax } from "../kernel/bounds.ts";
+import type { ListenConfig } from "../config/gateway-config.ts";
+
+const serverOptions: ServerOptions = {
+  maxHeaderSize: headerBytesMax,
+  // Node's own count would drop headers silently; the request guard refuses instead.
+  insecureHTTPParser: false,
+  requireHostHeader: true,
+  headersTimeout: 15_000,
+  // The pipeline times bodies it reads; this ends those that nobody reads, after a refusal.
+  requestTimeout: 330_000,
+  keepAliveTimeout: 75_000,
+  connectionsCheckingInterval: 5_000,
+  noDelay: true,
+  highWaterMark: 64 * 1024,
+};
+
+/** A listener that runs. */
+export interface Listener {
+  /** `http://host:port` or `https://…`, with the port that was really taken. */
+  readonly url: string;
+  readonly server: Server | HttpsServer;
+  /** Stops accepting, closes idle connections, resolves when the last one has ended. */
+  close(): Promise<void>;
+  /** Ends what is still open. */
+  closeNow(): void;
+}
+
+/** @throws Error when the port is taken or a certificate cannot be read */
+export async function listen(config: ListenConfig, listener: RequestListener, onTlsReload: (text: string) => void): Promise<Listener> {
+  const { tls } = config;
+  const server = tls === undefined ? createHttpServer(serverOptions, listener) : createHttpsServer({ ...serverOptions, ...readTls(tls) }, listener);
+  const watchers = tls === undefined ? [] : watchTls(server as HttpsServer, tls, onTlsReload);
+  server.maxHeadersCount = 0;
+  server.on("clientError", (fault: Error & { code?: string }, socket: Socket) => answerBrokenClient(fault, socket));
+  server.on("upgrade", (_request: IncomingMessage, socket: Socket) => answerBrokenClient({ code: "UPGRADE" }, socket));
+  server.on("connect", (_request: IncomingMessage, socket: Socket) => answerBrokenClient({ code: "CONNECT" }, socket));
+  server.on("checkExpectation", (_request, response) => response.writeHead(417, { connection: "close", "content-length": "0" }).end());
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(config.port, config.host, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  const { port } = server.address() as AddressInfo;
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  return {
+    url: `${tls === undefined ? "http" : "https"}://${host}:${port}`,
+    server,
+    close: () =>
+      new Promise((resolve) => {
+        for (const watcher of watchers) watcher.close();
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      }),
+    closeNow: () => server.closeAllConnections(),
+  };
+}
+
+/** What the parser refuses gets one clear line, in no dialect, since none is known yet. */
+function answerBrokenClient(fault: { code?: string; rawPacket?: Buffer }, socket: Socket): void {
+  if (socket.destroyed || !socket.writable || fault.code === "ECONNRESET") return void socket.destroy();
+  const isPreface = fault.rawPacket?.subarray(0, 14).toString("latin1").startsWith("PRI * HTTP/2.0") === true;
+  const [status, message] =
+    fault.code === "HPE_HEADER_OVERFLOW"
+      ? ["431 Request Header Fields Too Large", `The request headers are larger than ${headerBytesMax / 1024} KiB.`]
+      : fault.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? ["408 Request Timeout", "The request headers did not arrive in time."]
+        : isPreface
+          ? ["400 Bad Request", "This port speaks HTTP/1.1. With the AWS SDK for JavaScript, set requestHandler to a NodeHttpHandler."]
+          : ["400 Bad Request", "The HTTP request is malformed."];
+  const body = JSON.stringify({ type: "error", error: { type: "invalid_request_error", message } });
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+type TlsFiles = NonNullable<ListenConfig["tls"]>;
+
+function readTls(tls: TlsFiles): { cert: Buffer; key: Buffer; minVersion: "TLSv1.2"; ca?: Buffer; requestCert?: boolean; rejectUnauthorized?: boolean } {
+  const base = { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile), minVersion: "TLSv1.2" as const };
+  return tls.clientCaFile === undefined ? base : { ...base, ca: readFileSync(tls.clientCaFile), requestCert: true, rejectUnauthorized: true };
+}
+
+/** Watches the folders, because certificates are replaced by rename; a pair that does not fit keeps the old one. */
+function watchTls(server: HttpsServer, tls: TlsFiles, onReload: (text: string) => void): FSWatcher[] {
+  const files = [tls.certFile, tls.keyFile, ...(tls.clientCaFile === undefined ? [] : [tls.clientCaFile])];
+  const names = new Set(files.map((file) => basename(file)));
+  const reload = (): void => {
+    try {
+      server.setSecureContext(readTls(tls));
+      onReload("TLS files reloaded");
+    } catch (fault) {
+      onReload(`TLS files changed but cannot be used, the old ones stay: ${fault instanceof Error ? fault.message : String(fault)}`);
+    }
+  };
+  let isPending = false;
+  return [...new Set(files.map((file) => dirname(file)))].map((folder) =>
+    watch(folder, { persistent: false }, (_event, name) => {
+      // Kubernetes swaps a whole folder by a link named `..data`.
+      if (isPending || (name !== null && !names.has(name) && !name.startsWith(".."))) return;
+      isPending = true;
+      setImmediate(() => {
+        isPending = false;
+        reload();
+      });
+    }),
+  );
+}

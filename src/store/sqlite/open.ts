@@ -1,0 +1,181 @@
+/**
+ * Opens the SQLite store: one file, one process, one writing connection on the main thread. A commit takes microseconds there,
+ * less than a message to another thread would. Checkpoints, which wait for the disk, and reports, which read for long, have
+ * threads of their own.
+ */
+import type { Clock } from "../../kernel/clock.ts";
+import { GatewayError } from "../../kernel/gateway-error.ts";
+import { newId } from "../../kernel/ids.ts";
+import { migrate } from "../migrations/migrate.ts";
+import { SqlDatabase, sqlScript } from "../sql.ts";
+import { storeError } from "../store-error.ts";
+import type { Stores } from "../stores.ts";
+import { insertAudit, sqliteAudit } from "./audit.ts";
+import { sqliteBooks, type SqliteBooks } from "./books.ts";
+import { startCheckpointer, type Checkpointer } from "./checkpointer.ts";
+import { text } from "./columns.ts";
+import { createPrivateFile, preparePath } from "./files.ts";
+import { recoverAttempts } from "./journal-mark.ts";
+import { sqliteKeys } from "./keys.ts";
+import { lockStore, type StoreLock } from "./lock.ts";
+import { probe } from "./probe.ts";
+import { createReader, type Reader } from "./reader.ts";
+import { sqliteUsage } from "./usage.ts";
+
+/** What opening needs. */
+export interface SqliteStoreOptions {
+  /** The database file. Its folder is made if need be, 0700; the file is 0600. */
+  readonly path: string;
+  /**
+   * `normal`: a commit survives the death of the process, also by `kill -9`; power loss may take the commits of about the last
+   * second, never the file's soundness. `full`: each commit waits for the disk on the main thread, hundreds of microseconds or more.
+   */
+  readonly sync: "normal" | "full";
+  readonly clock: Clock;
+  /** Told when writes begin to fail, when a closing could not be kept as it was, and when checkpoints fail. */
+  readonly onDegraded?: (error: GatewayError) => void;
+  /** Between two looks at the write-ahead log, in milliseconds. */
+  readonly checkpointPeriodMs?: number;
+  /** Size of the write-ahead log, in bytes, above which it is written from its start again. */
+  readonly checkpointLogBytesMax?: number;
+}
+
+/** The store with its connection, which belongs to `doctor` and to tests; nothing else may write through it. */
+export interface SqliteStores extends Stores {
+  readonly sql: SqlDatabase;
+}
+
+/** The first release without the corruption by which a restarted log could lose commits (https://www.sqlite.org/releaselog/3_51_3.html). */
+const sqliteVersionMin = [3, 51, 3] as const;
+
+/** Foreign keys are on from `SqlDatabase`. `wal_autocheckpoint = 0` leaves checkpoints to their thread. */
+const settings = sqlScript`
+  PRAGMA journal_mode = WAL;
+  PRAGMA wal_autocheckpoint = 0;
+  PRAGMA recursive_triggers = ON;
+  PRAGMA temp_store = MEMORY;
+  PRAGMA cache_size = -16000;
+`;
+const syncNormal = sqlScript`PRAGMA synchronous = NORMAL;`;
+const syncFull = sqlScript`PRAGMA synchronous = FULL;`;
+const checkpointOnMain = sqlScript`PRAGMA wal_autocheckpoint = 1000;`;
+
+/**
+ * Opens, migrates and recovers. Attempts that an earlier process left open become `unresolved`, with one audit record
+ * `gateway.recover`.
+ *
+ * @throws GatewayError `gateway_store_unavailable`: another process has it, its schema is newer, the file is no store, or
+ *   the disk refuses; nothing stays open
+ */
+export async function openSqliteStores(options: SqliteStoreOptions): Promise<SqliteStores> {
+  const { clock, sync } = options;
+  const onDegraded = options.onDegraded ?? (() => undefined);
+  let lock: StoreLock | undefined;
+  let sql: SqlDatabase | undefined;
+  try {
+    const path = preparePath(options.path);
+    lock = lockStore(path);
+    createPrivateFile(path);
+    sql = new SqlDatabase(path, { busyTimeoutMs: 5_000 });
+    requireVersion(sql);
+    sql.script(settings);
+    sql.script(sync === "full" ? syncFull : syncNormal);
+    migrate(sql, path, clock.now());
+    const recoveredAttempts = recover(sql, clock);
+    const checkpointer = await startCheckpoints({ sql, path, options, onDegraded });
+    const books = sqliteBooks({ sql, clock, onDegraded });
+    return compose({ sql, lock, books, reader: createReader({ path }), checkpointer, clock, recoveredAttempts });
+  } catch (error) {
+    sql?.close();
+    lock?.release();
+    throw storeError(error);
+  }
+}
+
+interface Parts {
+  readonly sql: SqlDatabase;
+  readonly lock: StoreLock;
+  readonly books: SqliteBooks;
+  readonly reader: Reader;
+  readonly checkpointer: Checkpointer | undefined;
+  readonly clock: Clock;
+  readonly recoveredAttempts: number;
+}
+
+function compose({ sql, lock, books, reader, checkpointer, clock, recoveredAttempts }: Parts): SqliteStores {
+  return {
+    sql,
+    keys: sqliteKeys(sql),
+    books,
+    usage: { ...sqliteUsage(sql), groupBy: reader.groupBy, rows: reader.rows },
+    audit: sqliteAudit(sql),
+    recoveredAttempts,
+    async probe() {
+      try {
+        probe(sql, clock.now());
+      } catch (error) {
+        throw storeError(error);
+      }
+      const failure = books.failure();
+      if (failure !== undefined) throw failure;
+    },
+    async close() {
+      if (!sql.isOpen) return;
+      try {
+        await books.drain();
+      } finally {
+        await Promise.all([checkpointer?.stop(), reader.stop()]);
+        sql.close();
+        lock.release();
+      }
+    },
+  };
+}
+
+/** @throws GatewayError `gateway_store_unavailable` when SQLite is too old to be trusted with a ledger */
+export function requireVersion(sql: Pick<SqlDatabase, "row">): void {
+  const version = text(sql.row`SELECT sqlite_version() AS version` ?? {}, "version");
+  const parts = version.split(".").map(Number);
+  for (const [index, least] of sqliteVersionMin.entries()) {
+    const part = parts[index] ?? 0;
+    if (part > least) return;
+    if (part < least) {
+      throw new GatewayError("gateway_store_unavailable", { internal: `SQLite ${version} can lose commits; this store needs ${sqliteVersionMin.join(".")} or newer, which Node 24 brings` });
+    }
+  }
+}
+
+/** One transaction, so that a crash in here is recovered and recorded by the next start. */
+function recover(sql: SqlDatabase, clock: Clock): number {
+  return sql.transaction(() => {
+    const atMs = clock.now();
+    const attempts = recoverAttempts(sql, atMs);
+    if (attempts > 0) {
+      insertAudit(sql, { id: newId("aud", atMs), atMs, action: "gateway.recover", actor: "gateway", object: "", details: { attempts }, sourceAddress: "" });
+    }
+    return attempts;
+  });
+}
+
+interface CheckpointStart {
+  readonly sql: SqlDatabase;
+  readonly path: string;
+  readonly options: SqliteStoreOptions;
+  readonly onDegraded: (error: GatewayError) => void;
+}
+
+/** Without its thread the main connection checkpoints by itself: slower, but the log must not grow for ever. */
+async function startCheckpoints({ sql, path, options, onDegraded }: CheckpointStart): Promise<Checkpointer | undefined> {
+  const report = (reason: string): void => onDegraded(new GatewayError("gateway_store_unavailable", { internal: `checkpoint: ${reason}` }));
+  const fallBack = (reason: string): void => {
+    if (sql.isOpen) sql.script(checkpointOnMain);
+    report(`${reason}; the main thread does the work now`);
+  };
+  const data = { path, periodMs: options.checkpointPeriodMs ?? 1_000, logBytesMax: options.checkpointLogBytesMax ?? 64 * 1024 * 1024 };
+  try {
+    return await startCheckpointer(data, { onFailure: report, onEnd: fallBack });
+  } catch (error) {
+    fallBack(error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+}

@@ -1,0 +1,206 @@
+/** Reads of the ledger, and corrections of it. Reports see every attempt with its adjustment, if it has one. */
+import type { Adjustment, LedgerRow, UsageDimension, UsageFilter, UsageGroup, UsageStore } from "../../ledger/usage-store.ts";
+import { GatewayError } from "../../kernel/gateway-error.ts";
+import { idFloor } from "../../kernel/ids.ts";
+import type { NanoUsd } from "../../kernel/money.ts";
+import type { TokenCounts, UsageSource } from "../../kernel/usage.ts";
+import type { SqlDatabase, SqlRow } from "../sql.ts";
+import { storeError } from "../store-error.ts";
+import { boolean, integer, integerOrNull, json, money, text, textOrNull } from "./columns.ts";
+import { createSpendBatch } from "./spend.ts";
+
+/** @returns the port over `sql`; its promises reject with GatewayError `gateway_store_unavailable` */
+export function sqliteUsage(sql: SqlDatabase): UsageStore {
+  return {
+    groupBy: async (dimension, filter) => attempt(() => groups(sql, dimension, filter)),
+    rows: async (filter, limit) => attempt(() => ledgerRows(sql, filter, limit)),
+    spendByKey: async (keyIds) => attempt(() => spend(sql, keyIds)),
+    provisionalRows: async (limit) => attempt(() => provisional(sql, limit)),
+    adjust: async (adjustments) => attempt(() => sql.transaction(() => writeAdjustments(sql, adjustments))),
+    unresolvedCount: async () => attempt(() => unresolved(sql)),
+  };
+}
+
+function attempt<Result>(action: () => Result): Result {
+  try {
+    return action();
+  } catch (error) {
+    throw storeError(error);
+  }
+}
+
+/** The filter as bind values; null lets everything through. */
+interface Bounds {
+  readonly since: number | null;
+  readonly until: number | null;
+  readonly key: string | null;
+  readonly user: string | null;
+  readonly team: string | null;
+  readonly session: string | null;
+  readonly request: string | null;
+  /** No wanted row has a smaller id: an id is never older than the moment or the request it was made for. */
+  readonly floor: string;
+}
+
+function boundsOf(filter: UsageFilter): Bounds {
+  const bySince = filter.sinceMs === undefined ? "" : idFloor("att", filter.sinceMs);
+  const byRequest = /^req_[0-9A-Z]{26}$/.test(filter.requestId ?? "") ? `att_${filter.requestId?.slice(4, 14)}` : "";
+  return {
+    since: filter.sinceMs ?? null,
+    until: filter.untilMs ?? null,
+    key: filter.keyId ?? null,
+    user: filter.userId ?? null,
+    team: filter.teamId ?? null,
+    session: filter.sessionId ?? null,
+    request: filter.requestId ?? null,
+    floor: bySince > byRequest ? bySince : byRequest,
+  };
+}
+
+/**
+ * One statement for every dimension: which column it groups by is a bound value, so no text is ever put together. Grouping
+ * reads the whole range in any case, and the choice costs a comparison a row.
+ */
+function groups(sql: SqlDatabase, dimension: UsageDimension, filter: UsageFilter): readonly UsageGroup[] {
+  const { since, until, key, user, team, session, request, floor } = boundsOf(filter);
+  return sql.rows`
+    SELECT coalesce(CASE ${dimension}
+        WHEN 'key' THEN a.key_id
+        WHEN 'user' THEN a.user_id
+        WHEN 'team' THEN a.team_id
+        WHEN 'project' THEN a.project
+        WHEN 'model' THEN coalesce(nullif(a.served_model, ''), a.upstream_model)
+        WHEN 'provider' THEN a.provider
+        WHEN 'day' THEN strftime('%Y-%m-%d', a.opened_at_ms / 1000, 'unixepoch')
+        WHEN 'session' THEN a.session_id
+        WHEN 'agent' THEN a.agent_id
+      END, '') AS value,
+      count(*) AS attempts,
+      sum(a.input_tokens) AS input_tokens,
+      sum(a.cache_read_tokens) AS cache_read_tokens,
+      sum(a.cache_write_5m_tokens) AS cache_write_5m_tokens,
+      sum(a.cache_write_1h_tokens) AS cache_write_1h_tokens,
+      sum(a.output_tokens) AS output_tokens,
+      sum(a.cost_nano_usd + coalesce(d.delta_nano_usd, 0)) AS cost_nano_usd,
+      sum(iif(a.source = 'reported', a.cost_nano_usd + coalesce(d.delta_nano_usd, 0), 0)) AS reported_nano_usd,
+      sum(iif(a.source = 'estimated', a.cost_nano_usd + coalesce(d.delta_nano_usd, 0), 0)) AS estimated_nano_usd,
+      sum(a.state = 'unresolved' AND d.attempt_id IS NULL) AS unresolved_attempts,
+      sum(a.is_unpriced) AS unpriced_attempts
+    FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
+    WHERE a.attempt_id >= ${floor}
+      AND (${since} IS NULL OR a.opened_at_ms >= ${since}) AND (${until} IS NULL OR a.opened_at_ms < ${until})
+      AND (${key} IS NULL OR a.key_id = ${key}) AND (${user} IS NULL OR a.user_id = ${user}) AND (${team} IS NULL OR a.team_id = ${team})
+      AND (${session} IS NULL OR a.session_id = ${session}) AND (${request} IS NULL OR a.request_id = ${request})
+    GROUP BY 1 ORDER BY 1`.map(groupOf);
+}
+
+/** Ordered by id, which is the order of opening within a process. */
+function ledgerRows(sql: SqlDatabase, filter: UsageFilter, limit: number): readonly LedgerRow[] {
+  const { since, until, key, user, team, session, request, floor } = boundsOf(filter);
+  return sql.rows`
+    SELECT a.*, d.delta_nano_usd, d.price_row AS adjusted_price_row
+    FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
+    WHERE a.attempt_id >= ${floor}
+      AND (${since} IS NULL OR a.opened_at_ms >= ${since}) AND (${until} IS NULL OR a.opened_at_ms < ${until})
+      AND (${key} IS NULL OR a.key_id = ${key}) AND (${user} IS NULL OR a.user_id = ${user}) AND (${team} IS NULL OR a.team_id = ${team})
+      AND (${session} IS NULL OR a.session_id = ${session}) AND (${request} IS NULL OR a.request_id = ${request})
+    ORDER BY a.attempt_id DESC LIMIT ${limit}`.map(ledgerRowOf);
+}
+
+function spend(sql: SqlDatabase, keyIds: readonly string[]): ReadonlyMap<string, NanoUsd> {
+  const found = sql.rows`SELECT key_id, settled_nano_usd FROM key_spend WHERE key_id IN (SELECT value FROM json_each(${JSON.stringify(keyIds)}))`;
+  return new Map(found.map((row) => [text(row, "key_id"), money(row, "settled_nano_usd")]));
+}
+
+function provisional(sql: SqlDatabase, limit: number): readonly LedgerRow[] {
+  return sql.rows`
+    SELECT a.*, NULL AS delta_nano_usd, NULL AS adjusted_price_row FROM attempts AS a
+    WHERE a.is_provisional = 1 AND a.state = 'closed' AND NOT EXISTS (SELECT 1 FROM adjustments AS d WHERE d.attempt_id = a.attempt_id)
+    ORDER BY a.attempt_id LIMIT ${limit}`.map(ledgerRowOf);
+}
+
+function unresolved(sql: SqlDatabase): number {
+  const found = sql.row`SELECT count(*) AS attempts FROM attempts AS a
+    WHERE a.state = 'unresolved' AND NOT EXISTS (SELECT 1 FROM adjustments AS d WHERE d.attempt_id = a.attempt_id)`;
+  return integer(found ?? {}, "attempts");
+}
+
+/** The entry, and its key's total, in the transaction under way. The first adjustment of an attempt is the only one. */
+function writeAdjustments(sql: SqlDatabase, adjustments: readonly Adjustment[]): void {
+  const batch = createSpendBatch();
+  for (const { id, attemptId, atMs, deltaNanoUsd, priceRow, reason } of adjustments) {
+    const owner = sql.row`SELECT key_id FROM attempts WHERE attempt_id = ${attemptId} AND state <> 'open'`;
+    if (owner === undefined) throw new GatewayError("gateway_internal", { internal: `there is no closed attempt ${attemptId} to adjust` });
+    const written = sql.run`INSERT INTO adjustments (attempt_id, id, at_ms, delta_nano_usd, price_row, reason)
+      VALUES (${attemptId}, ${id}, ${atMs}, ${deltaNanoUsd}, ${priceRow}, ${reason}) ON CONFLICT (attempt_id) DO NOTHING`;
+    if (written === 1) batch.add(text(owner, "key_id"), deltaNanoUsd, 0);
+  }
+  batch.write(sql);
+}
+
+function countsOf(row: SqlRow): TokenCounts {
+  return {
+    input: integer(row, "input_tokens"),
+    cacheRead: integer(row, "cache_read_tokens"),
+    cacheWrite5m: integer(row, "cache_write_5m_tokens"),
+    cacheWrite1h: integer(row, "cache_write_1h_tokens"),
+    output: integer(row, "output_tokens"),
+  };
+}
+
+function groupOf(row: SqlRow): UsageGroup {
+  return {
+    value: text(row, "value"),
+    attempts: integer(row, "attempts"),
+    counts: countsOf(row),
+    costNanoUsd: money(row, "cost_nano_usd"),
+    reportedNanoUsd: money(row, "reported_nano_usd"),
+    estimatedNanoUsd: money(row, "estimated_nano_usd"),
+    unresolvedAttempts: integer(row, "unresolved_attempts"),
+    unpricedAttempts: integer(row, "unpriced_attempts"),
+  };
+}
+
+/** An adjusted row shows the price row of its adjustment and is no longer provisional; the stored row stays as it was. */
+function ledgerRowOf(row: SqlRow): LedgerRow {
+  const isAdjusted = row["delta_nano_usd"] !== null;
+  const cost = money(row, "cost_nano_usd");
+  return {
+    attemptId: text(row, "attempt_id"),
+    requestId: text(row, "request_id"),
+    ordinal: integer(row, "ordinal"),
+    state: text(row, "state") as LedgerRow["state"],
+    openedAtMs: integer(row, "opened_at_ms"),
+    closedAtMs: integerOrNull(row, "closed_at_ms"),
+    keyId: text(row, "key_id"),
+    userId: textOrNull(row, "user_id"),
+    teamId: textOrNull(row, "team_id"),
+    project: textOrNull(row, "project"),
+    tags: json<readonly string[]>(row, "tags", []),
+    sessionId: textOrNull(row, "session_id"),
+    agentId: textOrNull(row, "agent_id"),
+    parentAgentId: textOrNull(row, "parent_agent_id"),
+    requestClass: textOrNull(row, "request_class"),
+    requestedModel: text(row, "requested_model"),
+    upstreamModel: text(row, "upstream_model"),
+    servedModel: text(row, "served_model"),
+    provider: text(row, "provider"),
+    targetId: text(row, "target_id"),
+    isStreaming: boolean(row, "is_streaming"),
+    outcome: text(row, "outcome"),
+    status: integer(row, "status"),
+    source: text(row, "source") as UsageSource,
+    counts: countsOf(row),
+    serverToolUses: json<Readonly<Record<string, number>>>(row, "server_tool_uses", {}),
+    costNanoUsd: isAdjusted ? ((cost + money(row, "delta_nano_usd")) as NanoUsd) : cost,
+    priceRow: text(row, isAdjusted ? "adjusted_price_row" : "price_row"),
+    isProvisional: !isAdjusted && boolean(row, "is_provisional"),
+    isUnpriced: boolean(row, "is_unpriced"),
+    usageJson: text(row, "usage_json"),
+    firstEventMs: integerOrNull(row, "first_event_ms"),
+    durationMs: integerOrNull(row, "duration_ms"),
+    requestBytes: integer(row, "request_bytes"),
+    responseBytes: integer(row, "response_bytes"),
+    upstreamRequestId: textOrNull(row, "upstream_request_id"),
+  };
+}
