@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import * as tls from "node:tls";
+import { getCACertificates } from "node:tls";
 import { createKeyService } from "./admin/keys.ts";
 import { createAdminRoutes } from "./admin/routes.ts";
 import { createRefusalLog } from "./audit/refusals.ts";
@@ -221,7 +221,7 @@ function createEgress(snapshot: Snapshot): Dialer {
     connectMs: timeouts.connectMs,
     proxy: egress.proxy,
     noProxy: egress.noProxy,
-    certificates: egress.caFile === undefined ? undefined : [...tls.getCACertificates("default"), ...tls.getCACertificates("extra"), readFileSync(egress.caFile, "utf8")],
+    certificates: egress.caFile === undefined ? undefined : [...getCACertificates("default"), ...getCACertificates("extra"), readFileSync(egress.caFile, "utf8")],
   });
 }
 
@@ -271,8 +271,11 @@ async function drainListener(listener: Listener, services: Services, drainMs: nu
   let cut: () => void = () => {};
   const timeIsUp = new Promise<void>((resolve) => (cut = resolve));
   const timer = services.clock.after(drainMs, cut);
+  // A connection whose reply has just ended would wait for a next request.
+  const sweeper = services.clock.every(100, () => listener.closeIdle());
   await Promise.race([closed, timeIsUp]);
   timer.cancel();
+  sweeper.cancel();
   listener.closeNow();
   await closed;
   // Aborted requests close their attempts in their own turns of the event loop.

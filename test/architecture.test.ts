@@ -116,11 +116,15 @@ describe("walls", () => {
 
 /** A pattern, what it guards, and the only files that may hold it. */
 const chokePoints: readonly { readonly what: string; readonly pattern: RegExp; readonly allowed: readonly RegExp[] }[] = [
-  { what: "the system's clocks", pattern: /\bDate\.now\b|\bperformance\.now\b|\bnew Date\(\)|\bset(?:Timeout|Interval)\(/, allowed: [/^src\/kernel\/clock\.ts$/, /^src\/cli\//, /checkpoint-worker\.ts$/] },
+  { what: "the system's clocks", pattern: /\bDate\.now\b|\bperformance\.now\b|\bnew Date\(\)|(?<![.\w])set(?:Timeout|Interval)\(/, allowed: [/^src\/kernel\/clock\.ts$/, /^src\/cli\//, /checkpoint-worker\.ts$/] },
   { what: "chance", pattern: /\bMath\.random\b/, allowed: [] },
   { what: "the environment", pattern: /\bprocess\.env\b/, allowed: [/^src\/cli\//] },
   { what: "the console", pattern: /\bconsole\.|\bprocess\.std(?:out|err)\b/, allowed: [/^src\/cli\//] },
-  { what: "K1: outbound sockets", pattern: /\bfetch\(|from "undici"|\b(?:net|tls)\.connect\b|\bhttps?\.request\b|\bhttp2\b/, allowed: [/^src\/egress\/(?:dialer|reply)\.ts$/, /^src\/cli\/client\.ts$/] },
+  {
+    what: "K1: outbound sockets",
+    pattern: /(?<![.\w])fetch\(|from "undici"|"node:(?:http2|dgram)"|import \{[^}]*\bconnect\b[^}]*\} from "node:(?:net|tls)"|import \* as (?:net|tls|https?)\b|import \{[^}]*\b(?:request|get)\b[^}]*\} from "node:https?"/,
+    allowed: [/^src\/egress\/http1\/pool\.ts$/, /^src\/cli\/client\.ts$/],
+  },
   { what: "K2: minting an admission", pattern: /\bmintAdmission\b/, allowed: [/^src\/egress\/admission\.ts$/, /^src\/pipeline\/admit\.ts$/] },
   { what: "listeners", pattern: /\bcreateServer\b|\bcreateHttpServer\b/, allowed: [/^src\/server\/http\.ts$/, /^src\/providers\/demo\/upstream\.ts$/] },
   {

@@ -53,5 +53,5 @@ export async function readConfiguration(source: ConfigurationSource): Promise<Co
     const provider = providers[kind];
     return provider === undefined ? [] : [{ name, origin: provider.destination(settings).origin, isSimulated: kind === "demo" }];
   });
-  return { config, errors: result.ok ? [] : result.errors, warnings: config?.warnings ?? [], keys: [], places };
+  return { config, errors: result.ok ? [] : result.errors, warnings: config?.warnings ?? [], keys: result.keys, places };
 }

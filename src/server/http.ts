@@ -31,6 +31,8 @@ export interface Listener {
   readonly server: Server | HttpsServer;
   /** Stops accepting, closes idle connections, resolves when the last one has ended. */
   close(): Promise<void>;
+  /** Closes connections that wait for a next request. */
+  closeIdle(): void;
   /** Ends what is still open. */
   closeNow(): void;
 }
@@ -63,6 +65,7 @@ export async function listen(config: ListenConfig, listener: RequestListener, on
         server.close(() => resolve());
         server.closeIdleConnections();
       }),
+    closeIdle: () => server.closeIdleConnections(),
     closeNow: () => server.closeAllConnections(),
   };
 }
