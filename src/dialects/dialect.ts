@@ -10,8 +10,13 @@ import type { JsonMembers } from "../wire/json-members.ts";
 export interface RequestFacts {
   /** The `model` member, decoded. */
   readonly model: string;
-  /** Every further model the request names (advisor tools, server-side fallbacks): rights hold for them too. */
-  readonly furtherModels: readonly string[];
+  /**
+   * Every further model the request names (advisor tools, server-side fallbacks): rights hold for them too. Costs a look into
+   * the tools, so it is asked for only where rights or routes are narrower than "everything".
+   *
+   * @throws GatewayError `client_body_malformed` or `client_field_invalid` when a model cannot be read without doubt
+   */
+  furtherModels(): readonly string[];
   readonly isStreaming: boolean;
   /** `max_tokens` when it is a positive integer. */
   readonly outputTokensMax: number | undefined;

@@ -23,6 +23,8 @@ export interface RouteTable {
   resolve(name: string): Route | undefined;
   /** Public names to list, patterns expanded over `knownNames`, hidden aliases left out; in file order. */
   list(knownNames: readonly string[]): readonly Route[];
+  /** Every Claude name resolves. */
+  readonly isOpen: boolean;
 }
 
 interface Pattern {
@@ -62,6 +64,7 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
   };
 
   return {
+    isOpen: config.models.some(({ name }) => name === "*" || name === "claude-*"),
     resolve(name) {
       if (exact.has(name)) return resolveDirect(name);
       const group = config.modelAliases.get(name);

@@ -48,7 +48,7 @@ export function findCredentialProblem(headers: Headers, options: FakeAnthropicOp
 export function findHeaderProblem(headers: Headers, options: FakeAnthropicOptions): Rejection | undefined {
   const version = headers["anthropic-version"];
   if (version === undefined || version === "") return invalid("anthropic-version: header is required");
-  if (version !== "2023-06-01" && version !== "2023-01-01") return invalid(`anthropic-version: "${version}" is not a valid version`);
+  if (!/^20\d\d-\d\d-\d\d$/.test(version)) return invalid(`anthropic-version: "${version}" is not a valid version`);
   const refused = betasOf(headers).filter((beta) => options.rejectBetas?.includes(beta) === true);
   if (refused.length === 0) return undefined;
   return invalid(`Unexpected value(s) ${refused.map((beta) => `\`${beta}\``).join(", ")} for the \`anthropic-beta\` header. Please consult our documentation at docs.anthropic.com or try again without the header.`);

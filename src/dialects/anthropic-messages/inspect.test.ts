@@ -15,7 +15,7 @@ function refusal(text: string): string {
 describe("inspect", () => {
   it("reads model, stream and max_tokens wherever they stand", () => {
     const facts = inspect(Buffer.from('{"messages":[{"model":"inner"}],"max_tokens":64000,"stream":true,"model":"claude-\\u0078"}'));
-    expect([facts.model, facts.isStreaming, facts.outputTokensMax, facts.furtherModels]).toEqual(["claude-x", true, 64000, []]);
+    expect([facts.model, facts.isStreaming, facts.outputTokensMax, facts.furtherModels()]).toEqual(["claude-x", true, 64000, []]);
   });
 
   it.each([
@@ -32,11 +32,22 @@ describe("inspect", () => {
     expect(refusal(text)).toBe(expected);
   });
 
-  it("finds models that tools and fallbacks name, also behind escapes, and refuses one named twice", () => {
-    const models = (rest: string): readonly string[] => inspect(Buffer.from(`{"model":"a",${rest}}`)).furtherModels;
+  it("finds models that tools and fallbacks name, also behind escapes and inside messages, and refuses doubt", () => {
+    const models = (rest: string): readonly string[] => inspect(Buffer.from(`{"model":"a",${rest}}`)).furtherModels();
+    const doubt = (rest: string): string => {
+      try {
+        return models(rest).join();
+      } catch (fault) {
+        return isGatewayError(fault) ? fault.spec.text : String(fault);
+      }
+    };
     expect(models('"tools":[{"type":"advisor_1","name":"advisor","model":"b"},{"name":"Task","input_schema":{"properties":{"model":{"type":"string"}}}}]')).toEqual(["b"]);
-    expect(models('"tools":[{"type":"advisor_1","mod\\u0065l":"b"}]')).toEqual(["b"]);
-    expect(models('"fallbacks":["b",{"model":"c"}]')).toEqual(["b", "c"]);
-    expect(refusal('{"model":"a","tools":[{"model":"b","mod\\u0065l":"c"}]}')).toContain('tools[0] has the member "model" twice');
+    expect(models('"tools":[{"type":"\\u0061dvisor_1","mod\\u0065l":"b"}]')).toEqual(["b"]);
+    expect(models('"fallbacks":["b",{"model":"c"}],"fallback":{"model":"d"}')).toEqual(["d", "b", "c"]);
+    expect(models('"messages":[{"role":"system","content":[{"type":"tool_addition","tool":{"type":"tool_definition","definition":{"type":"advisor_20260301","model":"b"}}}]}]')).toEqual(["b"]);
+    expect(models('"messages":[{"role":"user","content":"use \\"model\\": advisor_ please"}]')).toEqual([]);
+    expect(doubt('"tools":[{"type":"advisor_1","model":"b","mod\\u0065l":"c"}]')).toContain('has the member "model" twice');
+    expect(doubt('"tools":[{"type":"advisor_1"}]')).toContain("must name its model");
+    expect(doubt('"fallbacks":"default"')).toContain("name the model to fall back to");
   });
 });

@@ -1,14 +1,15 @@
 /**
- * What the gateway must know of a Messages request, from its top-level members only. `messages` and `system` are never
- * looked into; `tools` only for the models it may name.
+ * What the gateway must know of a Messages request, from its top-level members only. Nothing is parsed but the
+ * few members that decide.
  */
 import { modelNameLengthMax } from "../../kernel/bounds.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
-import { isProblem, scanElements, scanMembers, type JsonMember, type JsonMembers, type JsonMembersProblem } from "../../wire/json-members.ts";
+import { isProblem, scanMembers, type JsonMember, type JsonMembers, type JsonMembersProblem } from "../../wire/json-members.ts";
 import type { RequestFacts } from "../dialect.ts";
+import { namedModels } from "./named-models.ts";
 
 /** Members the gateway decides by. Another spelling of them is refused: some parsers fold case, and would read another request than we do. */
-const decisive = ["model", "stream", "max_tokens", "fallbacks"];
+const decisive = ["model", "stream", "max_tokens", "fallback", "fallbacks", "tools"];
 
 /**
  * @throws GatewayError `client_body_malformed` when the body is not one unambiguous object,
@@ -23,7 +24,7 @@ export function inspect(body: Buffer): RequestFacts {
   const model = readModel(body, members.get("model"), "model");
   return {
     model,
-    furtherModels: [...toolModels(body, members.get("tools")), ...fallbackModels(body, members.get("fallbacks"))],
+    furtherModels: () => namedModels(body, members),
     isStreaming: readStream(body, members.get("stream")),
     outputTokensMax: readPositiveInteger(body, members.get("max_tokens")),
     members,
@@ -74,43 +75,4 @@ function readPositiveInteger(body: Buffer, member: JsonMember | undefined): numb
   if (member === undefined || member.valueEnd - member.valueStart > 15) return undefined;
   const value = Number(body.toString("latin1", member.valueStart, member.valueEnd));
   return Number.isSafeInteger(value) && value > 0 ? value : undefined;
-}
-
-const modelName = Buffer.from('"model"');
-const unicodeEscape = Buffer.from("\\u");
-
-/**
- * Models named by tools themselves, as an advisor tool does with `{"type": "advisor_…", "model": …}`. A member can be
- * called `model` only if the bytes hold that name literally or hold an escape, so most requests pay one search each.
- */
-function toolModels(body: Buffer, tools: JsonMember | undefined): string[] {
-  if (tools === undefined || !mayNameModel(body, tools)) return [];
-  const elements = scanElements(body, tools.valueStart, tools.valueEnd);
-  if (isProblem(elements)) return [];
-  const models: string[] = [];
-  for (const [index, [start, end]] of elements.entries()) {
-    if (body[start] !== 0x7b) continue;
-    const model = readMembers(body, `tools[${index}]`, start, end).get("model");
-    if (model !== undefined && body[model.valueStart] === 0x22) models.push(decodeString(body, model, `tools[${index}].model`));
-  }
-  return models;
-}
-
-/** Server-side fallbacks: an array of model names, or of objects with a `model`. */
-function fallbackModels(body: Buffer, fallbacks: JsonMember | undefined): string[] {
-  if (fallbacks === undefined) return [];
-  const elements = scanElements(body, fallbacks.valueStart, fallbacks.valueEnd);
-  if (isProblem(elements)) return [];
-  return elements.flatMap(([start, end], index) => {
-    const path = `fallbacks[${index}]`;
-    if (body[start] === 0x22) return [decodeString(body, { name: "", nameStart: start, valueStart: start, valueEnd: end }, path)];
-    if (body[start] !== 0x7b) return [];
-    const model = readMembers(body, path, start, end).get("model");
-    return model === undefined ? [] : [readModel(body, model, `${path}.model`)];
-  });
-}
-
-function mayNameModel(body: Buffer, member: JsonMember): boolean {
-  const span = body.subarray(member.valueStart, member.valueEnd);
-  return span.includes(modelName) || span.includes(unicodeEscape);
 }
