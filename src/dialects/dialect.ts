@@ -16,7 +16,7 @@ export interface RequestFacts {
    *
    * @throws GatewayError `client_body_malformed` or `client_field_invalid` when a model cannot be read without doubt
    */
-  furtherModels(): readonly string[];
+  furtherModels(body: Buffer): readonly string[];
   readonly isStreaming: boolean;
   /** `max_tokens` when it is a positive integer. */
   readonly outputTokensMax: number | undefined;

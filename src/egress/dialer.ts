@@ -65,25 +65,34 @@ export function createDialer(options: DialerOptions): Dialer {
     return made;
   };
 
-  const send = (request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply> =>
-    new Promise((resolve, reject) => {
-      const reply = createReply(signal, resolve, (fault) => reject(dialError(fault)));
-      if (signal.aborted) return reject(dialError({ kind: "aborted", reason: signal.reason instanceof GatewayError ? signal.reason : new GatewayError("client_closed"), wasSent: false }));
+  // Nothing here may close over the request: its body would live as long as the reply.
+  const send = (request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply> => {
+    const { promise, reply } = expectReply(signal);
+    if (!signal.aborted) {
       const { timeouts, ...wire } = request;
       reply.attach(poolFor(request.origin).send({ ...wire, ...timeouts }, reply.sink));
-    });
+    }
+    return promise;
+  };
 
   return {
-    infer(admission, request, signal) {
-      if (!isMinted(admission)) return Promise.reject(new GatewayError("gateway_internal", { internal: "dial without admission" }));
+    async infer(admission, request, signal) {
+      if (!isMinted(admission)) throw new GatewayError("gateway_internal", { internal: "dial without admission" });
       return send(request, signal);
     },
-    system: (_purpose, request, signal) => send(request, signal),
+    system: async (_purpose, request, signal) => send(request, signal),
     close() {
       for (const pool of pools.values()) pool.close();
       return Promise.resolve();
     },
   };
+}
+
+function expectReply(signal: AbortSignal): { promise: Promise<UpstreamReply>; reply: ReturnType<typeof createReply> } {
+  const { promise, resolve, reject } = Promise.withResolvers<UpstreamReply>();
+  const reply = createReply(signal, resolve, (fault) => reject(dialError(fault)));
+  if (signal.aborted) reject(dialError({ kind: "aborted", reason: signal.reason instanceof GatewayError ? signal.reason : new GatewayError("client_closed"), wasSent: false }));
+  return { promise, reply };
 }
 
 function proxyFor(origin: string, options: DialerOptions): { url: string; authorization: string | undefined } | undefined {

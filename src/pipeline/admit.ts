@@ -21,7 +21,7 @@ export async function admit(services: Services, planned: Planned): Promise<Admit
 
 /** The journal's line for one attempt. `ordinal` counts from 1. */
 export function openingFor(services: Services, planned: Planned, target: PlannedTarget, ordinal: number): AttemptOpening {
-  const { exchange, principal, facts, body } = planned;
+  const { exchange, principal, facts, payload } = planned;
   const openedAtMs = services.clock.now();
   return {
     attemptId: newId("att", openedAtMs) as Id<"att">,
@@ -37,6 +37,6 @@ export function openingFor(services: Services, planned: Planned, target: Planned
     provider: target.place.name,
     targetId: target.target.id,
     isStreaming: facts.isStreaming,
-    requestBytes: body.length,
+    requestBytes: payload.bytes.length,
   };
 }

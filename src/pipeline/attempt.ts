@@ -29,7 +29,7 @@ export async function attemptTarget(services: Services, admitted: Admitted, plan
 
 /** The call in the target's own form, always from the client's original bytes. The credential comes last. */
 export async function buildRequest(planned: Planned, { place, target, upstreamModel }: PlannedTarget): Promise<OutboundRequest> {
-  const { exchange, facts, body } = planned;
+  const { exchange, facts, payload } = planned;
   const { config } = exchange.snapshot;
   const isStreaming = facts.isStreaming && exchange.operation === "messages";
   const prepared = place.provider.prepare(
@@ -37,7 +37,7 @@ export async function buildRequest(planned: Planned, { place, target, upstreamMo
       operation: exchange.operation,
       upstreamModel,
       isStreaming,
-      body,
+      body: payload.bytes,
       members: facts.members,
       query: exchange.query,
       headers: requestHeaders(planned, isStreaming),

@@ -61,7 +61,8 @@ export interface Identified {
 }
 
 export interface Received extends Identified {
-  readonly body: Buffer;
+  /** Emptied at the commit: a stream lives for minutes, and its request may have been megabytes. */
+  readonly payload: { bytes: Buffer };
   readonly facts: RequestFacts;
 }
 

@@ -16,7 +16,7 @@ export function plan(received: Received): Planned {
   const route = accessibleRoute(received, facts.model);
   // A key that may use everything, in front of routes that take every Claude name, has no narrower right to check.
   if (!snapshot.routes.isOpen || (principal.key !== undefined && principal.key.models.length > 0)) {
-    for (const model of facts.furtherModels()) accessibleRoute(received, model);
+    for (const model of facts.furtherModels(received.payload.bytes)) accessibleRoute(received, model);
   }
   const targets = route.targets.flatMap((target): PlannedTarget[] => {
     const place = snapshot.places.get(target.target.provider);

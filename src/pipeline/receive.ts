@@ -23,7 +23,7 @@ export async function receive(services: Services, identified: Identified): Promi
     report.requestBytes = body.length;
     report.model = facts.model;
     report.isStreaming = facts.isStreaming;
-    return { ...identified, body, facts };
+    return { ...identified, payload: { bytes: body }, facts };
   } finally {
     timer.cancel();
   }

@@ -15,6 +15,8 @@ import type { Committed } from "./exchange.ts";
 import { watchOf } from "./report.ts";
 import type { Services } from "./services.ts";
 
+const nothing = Buffer.alloc(0);
+
 /** How the passing ended. `fault` is set when nothing had been sent yet, so that it can still be answered properly. */
 interface Passing {
   readonly outcome: AttemptOutcome;
@@ -26,6 +28,7 @@ interface Passing {
 /** @throws GatewayError when the reply broke before its first byte went out; the attempt is closed in any case */
 export async function relay(services: Services, committed: Committed): Promise<void> {
   const { exchange, attempt, reply } = committed;
+  committed.payload.bytes = nothing;
   const type = headerValue(reply.headers, "content-type")?.toLowerCase() ?? "";
   const isStream = type.startsWith("text/event-stream");
   const passing = await (isStream ? passStream(services, committed) : passPlain(services, committed));

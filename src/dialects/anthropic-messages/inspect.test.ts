@@ -14,8 +14,9 @@ function refusal(text: string): string {
 
 describe("inspect", () => {
   it("reads model, stream and max_tokens wherever they stand", () => {
-    const facts = inspect(Buffer.from('{"messages":[{"model":"inner"}],"max_tokens":64000,"stream":true,"model":"claude-\\u0078"}'));
-    expect([facts.model, facts.isStreaming, facts.outputTokensMax, facts.furtherModels()]).toEqual(["claude-x", true, 64000, []]);
+    const body = Buffer.from('{"messages":[{"model":"inner"}],"max_tokens":64000,"stream":true,"model":"claude-\\u0078"}');
+    const facts = inspect(body);
+    expect([facts.model, facts.isStreaming, facts.outputTokensMax, facts.furtherModels(body)]).toEqual(["claude-x", true, 64000, []]);
   });
 
   it.each([
@@ -33,7 +34,10 @@ describe("inspect", () => {
   });
 
   it("finds models that tools and fallbacks name, also behind escapes and inside messages, and refuses doubt", () => {
-    const models = (rest: string): readonly string[] => inspect(Buffer.from(`{"model":"a",${rest}}`)).furtherModels();
+    const models = (rest: string): readonly string[] => {
+      const body = Buffer.from(`{"model":"a",${rest}}`);
+      return inspect(body).furtherModels(body);
+    };
     const doubt = (rest: string): string => {
       try {
         return models(rest).join();

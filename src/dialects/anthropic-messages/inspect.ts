@@ -24,7 +24,7 @@ export function inspect(body: Buffer): RequestFacts {
   const model = readModel(body, members.get("model"), "model");
   return {
     model,
-    furtherModels: () => namedModels(body, members),
+    furtherModels: (bytes) => namedModels(bytes, members),
     isStreaming: readStream(body, members.get("stream")),
     outputTokensMax: readPositiveInteger(body, members.get("max_tokens")),
     members,

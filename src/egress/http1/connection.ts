@@ -3,7 +3,7 @@
  * parser, and tells its owner when it is free again. Any fault closes it.
  */
 import type { Socket } from "node:net";
-import { createResponseParser, type ResponseParser } from "./response-parser.ts";
+import { createResponseParser, type ResponseParser, type ResponseSink } from "./response-parser.ts";
 
 /** One request, ready to be written. */
 export interface WireRequest {
@@ -38,18 +38,33 @@ export interface Connection {
   readonly isUsable: boolean;
 }
 
+export interface ConnectionOwner {
+  /** An exchange ended cleanly and another may follow. */
+  onFree(connection: Connection): void;
+  /** Called once, when the connection is gone. */
+  onClosed(connection: Connection): void;
+}
+
 const forbidden = /[\x00-\x20\x7f-\uffff]/;
 const forbiddenInValue = /[\x00-\x08\x0a-\x1f\x7f\u0100-\uffff]/;
 
 /**
- * @param socket connected, with TLS finished where there is TLS
- * @param onFree called when an exchange ended cleanly and another may follow
- * @param onClosed called once, when the connection is gone
+ * Where a plain socket's bytes come in. All such sockets read into one buffer, because a fresh 64 KiB for each small event of
+ * thousands of streams tears the memory to pieces; so bytes are valid during the call only.
  */
-export function createConnection(socket: Socket, onFree: (connection: Connection) => void, onClosed: (connection: Connection) => void): Connection {
+export interface SharedReader {
+  take(bytes: Buffer): void;
+}
+
+/**
+ * @param socket connected, with TLS finished where there is TLS
+ * @param reader given for sockets that read into a shared buffer; without it the socket's own events are used
+ */
+export function createConnection(socket: Socket, reader: SharedReader | undefined, owner: ConnectionOwner): Connection {
   let parser: ResponseParser | undefined;
   let sink: ExchangeSink | undefined;
-  let request: WireRequest | undefined;
+  /** Undefined between exchanges. The request itself is not kept: its body may be megabytes, and a stream lives for minutes. */
+  let idleMs: number | undefined;
   let isClosed = false;
   let isPaused = false;
 
@@ -65,12 +80,21 @@ export function createConnection(socket: Socket, onFree: (connection: Connection
     const taker = sink;
     sink = undefined;
     parser = undefined;
-    request = undefined;
+    idleMs = undefined;
     // A socket that was paused for this reply must run for the next one.
     if (isPaused) connection.resume();
-    if (mayReuse && !isClosed) onFree(connection);
+    if (mayReuse && !isClosed) owner.onFree(connection);
     else socket.destroy();
     taker?.end();
+  };
+
+  const parts: ResponseSink = {
+    head(status, headers) {
+      socket.setTimeout(idleMs ?? 0);
+      sink?.head(status, headers);
+    },
+    body: (bytes) => sink?.body(reader === undefined ? bytes : Buffer.from(bytes)),
+    end: finish,
   };
 
   const connection: Connection = {
@@ -79,19 +103,9 @@ export function createConnection(socket: Socket, onFree: (connection: Connection
     },
     send(sent, taker) {
       sink = taker;
-      request = sent;
+      idleMs = sent.idleMs;
       socket.setTimeout(sent.firstByteMs);
-      parser = createResponseParser(
-        {
-          head(status, headers) {
-            socket.setTimeout(sent.idleMs);
-            sink?.head(status, headers);
-          },
-          body: (bytes) => sink?.body(bytes),
-          end: finish,
-        },
-        sent.method === "HEAD",
-      );
+      parser = createResponseParser(parts, sent.method === "HEAD");
       write(socket, sent);
     },
     pause() {
@@ -104,7 +118,7 @@ export function createConnection(socket: Socket, onFree: (connection: Connection
     resume() {
       if (!isPaused) return;
       isPaused = false;
-      if (request !== undefined) socket.setTimeout(request.idleMs);
+      if (idleMs !== undefined) socket.setTimeout(idleMs);
       socket.resume();
     },
     destroy() {
@@ -115,12 +129,14 @@ export function createConnection(socket: Socket, onFree: (connection: Connection
   };
 
   socket.setNoDelay(true);
-  socket.on("data", (bytes: Buffer) => {
+  const take = (bytes: Buffer): void => {
     // Bytes nobody asked for: the next reply could not be told from them.
     if (parser === undefined) return void socket.destroy();
     const fault = parser.push(bytes);
     if (fault !== undefined) fail("broken", fault);
-  });
+  };
+  if (reader === undefined) socket.on("data", take);
+  else reader.take = take;
   socket.on("end", () => {
     const fault = parser === undefined ? undefined : parser.finish();
     if (fault !== undefined) fail("broken", fault);
@@ -134,7 +150,7 @@ export function createConnection(socket: Socket, onFree: (connection: Connection
   socket.on("close", () => {
     isClosed = true;
     if (sink !== undefined) fail("broken", "the connection was closed");
-    onClosed(connection);
+    owner.onClosed(connection);
   });
   return connection;
 }

@@ -4,7 +4,7 @@
  */
 import { connect as connectTcp, type LookupFunction, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { createConnection, type Connection, type ExchangeSink, type WireRequest } from "./connection.ts";
+import { createConnection, type Connection, type ExchangeSink, type SharedReader, type WireRequest } from "./connection.ts";
 import { createResponseParser } from "./response-parser.ts";
 
 export interface PoolOptions {
@@ -39,6 +39,9 @@ export interface Pool {
   close(): void;
 }
 
+/** What plain sockets read into, one read at a time; see {@link SharedReader}. */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
 /** Below the keep-alive of usual servers and load balancers, so that a request seldom meets a closing socket. */
 const idleMs = 15_000;
 
@@ -60,8 +63,8 @@ export function createPool(options: PoolOptions): Pool {
     if (at !== -1) idle.splice(at, 1);
   };
 
-  const adopt = (socket: Socket): Connection => {
-    const connection: Connection = createConnection(socket, (free) => onFree(free, socket), onClosed);
+  const adopt = (socket: Socket, reader: SharedReader | undefined): Connection => {
+    const connection: Connection = createConnection(socket, reader, { onFree: (free) => onFree(free, socket), onClosed });
     owners.set(connection, socket);
     return connection;
   };
@@ -91,15 +94,18 @@ export function createPool(options: PoolOptions): Pool {
     return connection;
   }
 
-  function open(request: WireRequest, sink: FlightSink): Flight {
+  function open(asked: WireRequest, sink: FlightSink): Flight {
+    // Let go once it is sent: its body may be megabytes, and the flight lives as long as the stream.
+    let request: WireRequest | undefined = asked;
     let flight: Flight | undefined;
     let isGone = false;
     let isPaused = false;
     const opening = dial(options, url, session, {
-      ready(socket) {
-        if (isGone) return void socket.destroy();
+      ready(socket, reader) {
+        if (isGone || request === undefined) return void socket.destroy();
         (socket as TLSSocket).on("session", (fresh: Buffer) => void (session = fresh));
-        flight = start(adopt(socket), request, sink);
+        flight = start(adopt(socket, reader), request, sink);
+        request = undefined;
         if (isPaused) flight.pause();
       },
       failed(kind, detail) {
@@ -125,7 +131,7 @@ export function createPool(options: PoolOptions): Pool {
 }
 
 interface DialSink {
-  ready(socket: Socket): void;
+  ready(socket: Socket, reader?: SharedReader): void;
   failed(kind: "refused" | "timeout", detail: string): void;
 }
 
@@ -158,7 +164,7 @@ function dial(options: PoolOptions, url: URL, session: Buffer | undefined, sink:
       next();
     });
   };
-  const ready = (socket: Socket): void => over(() => sink.ready(socket));
+  const ready = (socket: Socket, reader?: SharedReader): void => over(() => sink.ready(socket, reader));
   const secure = (under: Socket | undefined): void => {
     const socket = connectTls({
       ...(under === undefined ? { host, port, lookup: options.lookup } : { socket: under }),
@@ -185,8 +191,16 @@ function dial(options: PoolOptions, url: URL, session: Buffer | undefined, sink:
     });
   } else if (isTls) secure(undefined);
   else {
-    const socket = connectTcp({ host, port, lookup: options.lookup, keepAlive: true });
-    follow(socket, "connect", () => ready(socket));
+    const reader: SharedReader = { take: () => {} };
+    const onread = {
+      buffer: readBuffer,
+      callback(bytesRead: number, buffer: Uint8Array): boolean {
+        reader.take(Buffer.from(buffer.buffer, buffer.byteOffset, bytesRead));
+        return true;
+      },
+    };
+    const socket = connectTcp({ host, port, lookup: options.lookup, keepAlive: true, onread });
+    follow(socket, "connect", () => ready(socket, reader));
   }
   return { destroy: () => over(() => current?.destroy()) };
 }

@@ -166,7 +166,8 @@ export function createResponseParser(sink: ResponseSink, isHead: boolean): Respo
         if (at < bytes.length) sink.body(at === 0 ? bytes : bytes.subarray(at));
         return undefined;
       }
-      if (state === "done") return at < bytes.length ? "bytes after the end of the response" : undefined;
+      // Bytes nobody asked for; whoever owns the connection closes it on them.
+      if (state === "done") return undefined;
       return at < bytes.length ? readChunked(bytes, at) : undefined;
     },
     finish() {
