@@ -49,7 +49,7 @@ export const helpText = `npm run bench -- [options]
   --markdown            print the block for docs/performance.md as well
   --out FOLDER          where the JSON result goes (default: the system's temporary folder)
   --no-log-requests     switch the gateway's line per request off (default: on, written to /dev/null)
-  --gateway FILE        the gateway's entry (default src/cli/index.ts)
+  --gateway FILE        the gateway's entry (default dist/cli/index.js)
   --cores A,B           cores of the gateway and of load and upstream (default 0,1)
 `;
 

@@ -127,7 +127,7 @@ async function main(): Promise<void> {
       case: { type: "string", default: "json-1k" },
       seconds: { type: "string", default: "5" },
       top: { type: "string", default: "40" },
-      gateway: { type: "string", default: fileURLToPath(new URL("../src/cli/index.ts", import.meta.url)) },
+      gateway: { type: "string", default: fileURLToPath(new URL("../dist/cli/index.js", import.meta.url)) },
     },
   });
   const load = closedLoopCases.find((each) => each.name === values.case);

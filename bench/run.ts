@@ -173,7 +173,7 @@ async function measureAll(options: Options, command: string): Promise<number> {
 
 async function main(): Promise<number> {
   const args = process.argv.slice(2);
-  const options = parseOptions(args, fileURLToPath(new URL("../src/cli/index.ts", import.meta.url)));
+  const options = parseOptions(args, fileURLToPath(new URL("../dist/cli/index.js", import.meta.url)));
   if (options === undefined) {
     process.stdout.write(helpText);
     return 0;
