@@ -33,6 +33,7 @@ import { createRouter } from "./server/route-table.ts";
 import { createRoutes } from "./server/routes.ts";
 import { openSqliteStores } from "./store/sqlite/open.ts";
 import type { Stores } from "./store/stores.ts";
+import { createLogSink } from "./telemetry/log-sink.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
@@ -97,7 +98,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 async function assemble(options: GatewayOptions, config: GatewayConfig, clock: Clock, closers: (() => Promise<void> | void)[]): Promise<Gateway> {
-  const log = createLog(config.logging);
+  const log = createLog(config.logging, createLogSink(1, clock));
   const metrics = createMetrics();
   for (const warning of config.warnings) log.warn({ file: warning.file, line: warning.line, path: warning.path }, warning.message);
 

@@ -2,8 +2,9 @@
  * Structured lines for diagnosis, one per request. No bodies, no credentials: callers pass named fields from a short list,
  * never objects that came from outside.
  */
-import { pino, type DestinationStream } from "pino";
+import { pino } from "pino";
 import type { LoggingConfig } from "../config/gateway-config.ts";
+import type { LogSink } from "./log-sink.ts";
 
 type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -17,10 +18,8 @@ export interface Log {
   flush(): void;
 }
 
-/** @param destination where lines go; absent: standard output, buffered and written at least each second */
-export function createLog(config: LoggingConfig, destination?: DestinationStream): Log {
-  const stream = destination ?? pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 1000 });
-  const logger = pino({ level: config.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, stream);
+export function createLog(config: LoggingConfig, sink: LogSink): Log {
+  const logger = pino({ level: config.level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, sink);
   return {
     request(fields) {
       if (config.requests) logger.info(fields, "request");
@@ -28,14 +27,6 @@ export function createLog(config: LoggingConfig, destination?: DestinationStream
     info: (fields, text) => logger.info(fields, text),
     warn: (fields, text) => logger.warn(fields, text),
     error: (fields, text) => logger.error(fields, text),
-    flush() {
-      if ("flushSync" in stream && typeof stream.flushSync === "function") {
-        try {
-          stream.flushSync();
-        } catch {
-          // The descriptor may not be open yet, or be gone; at the end of the process nobody can be told.
-        }
-      }
-    },
+    flush: () => sink.flush(),
   };
 }
