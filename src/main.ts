@@ -173,7 +173,7 @@ function readConfig(options: GatewayOptions): GatewayConfig {
 }
 
 function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\./.test(host);
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
 /** The admin key of the configuration, of the data directory, or a new one; and one developer key for a store without any. */

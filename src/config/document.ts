@@ -66,7 +66,7 @@ const depthMax = 64;
  */
 export function parseYaml(file: string, text: string): { readonly root: MapNode | undefined; readonly faults: readonly Remark[] } {
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, merge: true, uniqueKeys: true, logLevel: "silent" });
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, merge: true, uniqueKeys: true, logLevel: "error" });
   const placeAt = (offset: number): Place => {
     const { line, col } = lineCounter.linePos(offset);
     return { file, line: Math.max(1, line), column: Math.max(1, col) };

@@ -171,7 +171,7 @@ describe("secrets", () => {
   });
 
   it("a configuration shows no secret when it is printed", () => {
-    const result = load(`${good.replace("sk-ant-1", "${K}")}${models}admin: {key: '\${A}'}\negress: {proxy: 'http://u:\${P}@h:1'}\n`, { K: "sk-ant-canary-1", A: "sk-canary-0123456789-abc", P: "canary-3" });
+    const result = load(`${good.replace("sk-ant-1", "'${K}'")}${models}admin: {key: '\${A}'}\negress: {proxy: 'http://u:\${P}@h:1'}\n`, { K: "sk-ant-canary-1", A: "sk-canary-0123456789-abc", P: "canary-3" });
     expect(result.ok).toBe(true);
     expect(JSON.stringify(result, (_, value: unknown) => (value instanceof Map ? [...value] : typeof value === "bigint" ? String(value) : value))).not.toContain("canary");
   });

@@ -9,7 +9,7 @@ import { mintAdmission } from "./admission.ts";
 import { createDialer, DialError, type Dialer, type OutboundRequest } from "./dialer.ts";
 import type { UpstreamReply } from "./reply.ts";
 
-const closers: (() => Promise<unknown> | unknown)[] = [];
+const closers: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });

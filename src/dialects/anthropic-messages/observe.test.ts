@@ -37,7 +37,9 @@ function feed(bytes: Buffer, cuts: readonly number[]): ReplyObserver {
   return observer;
 }
 
-function withoutCharacters({ outputCharacters: _, ...usage }: ObservedUsage): Omit<ObservedUsage, "outputCharacters"> {
+function withoutCharacters(observed: ObservedUsage): Omit<ObservedUsage, "outputCharacters"> {
+  const { outputCharacters, ...usage } = observed;
+  expect(outputCharacters).toBeGreaterThanOrEqual(0);
   return usage;
 }
 

@@ -8,7 +8,7 @@ const secret = z.union([z.instanceof(Secret), z.string().min(1).transform((text)
 const baseUrl = z
   .string()
   .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), "must be an http or https URL")
-  .refine((text) => URL.canParse(text) && new URL(text).username === "" && new URL(text).search === "" && new URL(text).hash === "", "must hold no credentials, query or fragment")
+  .refine((text) => !URL.canParse(text) || (new URL(text).username === "" && new URL(text).search === "" && new URL(text).hash === ""), "must hold no credentials, query or fragment")
   .refine((text) => !/\/v1\/?$|\/v1\/messages\/?$/.test(text), "must end before /v1, which the gateway adds")
   .transform((text) => text.replace(/\/+$/, ""));
 
