@@ -42,7 +42,12 @@ interface Seen {
   readonly session: string;
   /** The whole answer of a 200 came, at this time. */
   wholeAt: number | undefined;
-  /** When the gateway that served it was killed. */
+  /** Of the gateway that served it. */
+  readonly life: Life;
+}
+
+/** One gateway process; `killedAt` comes with its end. */
+interface Life {
   killedAt: number | undefined;
 }
 
@@ -65,10 +70,10 @@ interface Load {
 }
 
 /** Sends requests one after the other until the gateway is gone. */
-async function work(url: string, load: Load, life: { killedAt: number | undefined }): Promise<void> {
+async function work(url: string, load: Load, life: Life): Promise<void> {
   const { random, key, seen } = load;
   while (life.killedAt === undefined) {
-    const request: Seen = { session: `kill-${seen.length}`, wholeAt: undefined, killedAt: undefined };
+    const request: Seen = { session: `kill-${seen.length}`, wholeAt: undefined, life };
     seen.push(request);
     const model = pricedModels[Math.floor(random() * pricedModels.length)]!;
     const body = messagesBody({ model, stream: random() < 0.6, messages: [{ role: "user", content: `Question ${seen.length}` }] });
@@ -80,7 +85,6 @@ async function work(url: string, load: Load, life: { killedAt: number | undefine
     } catch {
       // Broken off by the kill; the ledger is asked below.
     }
-    request.killedAt = life.killedAt;
   }
 }
 
@@ -100,7 +104,7 @@ async function oneLife({ site, random, readyMs, load }: Run): Promise<void> {
   }
   const url = await gateway.ready;
   readyMs.push(gateway.readyMs()!);
-  const life: { killedAt: number | undefined } = { killedAt: undefined };
+  const life: Life = { killedAt: undefined };
   const clients = Array.from({ length: workers }, () => work(url, load, life));
   // The moment of the kill is the random part of this test, not a wait for something.
   await pause(20 + random() * 900);
@@ -137,11 +141,11 @@ function differences(rows: readonly LedgerRow[], bill: readonly BillEntry[], see
     if (own.length !== 1 || row === undefined) found.push(`${session}: ${own.length} rows`);
     else found.push(...rowDifferences(row, billOf.get(session)?.[0]).map((text) => `${session}: ${text}`));
   }
-  for (const { session, wholeAt, killedAt } of seen) {
+  for (const { session, wholeAt, life } of seen) {
     if (wholeAt === undefined) continue;
     const row = rowsOf.get(session)?.[0];
     if (row === undefined) found.push(`${session}: answered, no row`);
-    else if (row.state !== "closed" && (killedAt === undefined || killedAt - wholeAt > settledMs)) found.push(`${session}: answered long before the kill, still ${row.state}`);
+    else if (row.state !== "closed" && (life.killedAt ?? Infinity) - wholeAt > settledMs) found.push(`${session}: answered long before the kill, still ${row.state}`);
   }
   return found;
 }
@@ -149,7 +153,7 @@ function differences(rows: readonly LedgerRow[], bill: readonly BillEntry[], see
 function rowDifferences(row: LedgerRow, entry: BillEntry | undefined): string[] {
   if (row.state === "open") return ["open"];
   if (row.state === "unresolved") return row.costNanoUsd === 0n ? [] : ["unresolved with a cost"];
-  if (entry === undefined) return row.source === "none" && row.costNanoUsd === 0n ? [] : [`no bill, yet ${row.source} and ${row.costNanoUsd} nano-USD`];
+  if (entry === undefined) return row.source === "none" && row.costNanoUsd === 0n ? [] : [`no bill, yet ${row.source}, ${row.outcome}, status ${row.status} and ${row.costNanoUsd} nano-USD`];
   const { model, usage } = entry.billed;
   const due = billedNanoUsd(model, usage);
   if (row.source === "reported") return row.costNanoUsd === due ? [] : [`reported ${row.costNanoUsd}, billed ${due} nano-USD`];
