@@ -191,4 +191,16 @@ describe("form", () => {
     expect(runtime.filter(([, entry]) => entry.hasInstallScript === true).map(([path]) => path)).toEqual([]);
     expect(runtime.length).toBeLessThanOrEqual(70);
   });
+
+  it("each lockfile is whole: it names every platform's package and no registry's address, so that `npm ci` passes on any machine", () => {
+    for (const file of ["package-lock.json", "test/clients/package-lock.json"]) {
+      const lock = JSON.parse(readFileSync(join(root, file), "utf8")) as {
+        packages: Record<string, { optionalDependencies?: Record<string, string>; resolved?: string }>;
+      };
+      const present = new Set(Object.keys(lock.packages).map((path) => path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length)));
+      const wanted = Object.values(lock.packages).flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}));
+      expect(wanted.filter((name) => !present.has(name))).toEqual([]);
+      expect(Object.values(lock.packages).filter((entry) => entry.resolved?.includes("://") === true)).toEqual([]);
+    }
+  });
 });
