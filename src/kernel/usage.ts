@@ -23,7 +23,7 @@ export interface UsagePart {
 
 /**
  * Where the counts come from. `none`: the upstream certainly billed nothing (never dispatched, or refused with an error
- * status). `unresolved`: the process died or the reply could not be read; counts for nothing until reconciled.
+ * status). `unresolved`: the connection broke between request and reply, or the process died; its cost is unknown until reconciled.
  */
 export type UsageSource = "reported" | "estimated" | "unresolved" | "none";
 

@@ -8,14 +8,19 @@ import type { AttemptOutcome } from "./books.ts";
 import type { Attempt, Exchange } from "./exchange.ts";
 import type { Services } from "./services.ts";
 
+/**
+ * What is known of the upstream's bill. `none`: it was never reached, or it refused. `unknown`: the connection broke after
+ * the request and before a reply, so it may never have been read. `likely`: it had the request, and bills at least the input.
+ */
+export type Billing = "none" | "unknown" | "likely";
+
 /** How an attempt ended, as its stage saw it. */
 export interface Ending {
   readonly attempt: Attempt;
   readonly outcome: AttemptOutcome;
   /** Upstream's status, 0 for none. */
   readonly status: number;
-  /** False when the upstream certainly billed nothing: it was never reached, or it refused. */
-  readonly mayBeBilled: boolean;
+  readonly billing: Billing;
   readonly firstEventMs: number | undefined;
   readonly responseBytes: number;
   readonly upstreamRequestId: string | undefined;
@@ -25,7 +30,7 @@ export interface Ending {
 export function closeAttempt(services: Services, exchange: Exchange, ending: Ending): void {
   const { attempt } = ending;
   const { opening, planned, observer } = attempt;
-  const usage = ending.mayBeBilled ? usageOf(observer.observed(), opening.requestBytes) : undefined;
+  const usage = ending.billing === "likely" ? usageOf(observer.observed(), opening.requestBytes) : undefined;
   const price = usage === undefined ? undefined : priced(exchange, attempt, usage);
   const costNanoUsd = price?.costNanoUsd ?? nanoUsd(0n);
   exchange.report.costUsd = formatUsd(costNanoUsd, 6);
@@ -35,7 +40,7 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
     closedAtMs: services.clock.now(),
     outcome: ending.outcome,
     status: ending.status,
-    source: usage?.source ?? "none",
+    source: usage?.source ?? (ending.billing === "unknown" ? "unresolved" : "none"),
     counts: usage === undefined ? zeroCounts : totalCounts(usage),
     serverToolUses: usage?.serverToolUses ?? {},
     servedModel: observer.servedModel() ?? planned.upstreamModel,

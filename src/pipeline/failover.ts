@@ -6,7 +6,7 @@ import { GatewayError } from "../kernel/gateway-error.ts";
 import { headerValue } from "../wire/headers.ts";
 import { openingFor } from "./admit.ts";
 import { attemptTarget, type AttemptResult } from "./attempt.ts";
-import { closeAttempt } from "./close.ts";
+import { closeAttempt, type Billing } from "./close.ts";
 import type { AttemptOutcome } from "./books.ts";
 import type { Admitted, Committed } from "./exchange.ts";
 import type { Services } from "./services.ts";
@@ -31,8 +31,7 @@ export async function failover(services: Services, admitted: Admitted): Promise<
       attempt: result.attempt,
       outcome: isReply ? "upstream_error" : outcomeOf(result.fault, result.wasSent),
       status: isReply ? result.reply.status : 0,
-      // A success that cannot be read may have cost something all the same.
-      mayBeBilled: isReply ? isSuccess(result.reply.status) : result.wasSent,
+      billing: billingOf(result),
       firstEventMs: undefined,
       responseBytes: 0,
       upstreamRequestId: isReply ? headerValue(result.reply.headers, "request-id") : undefined,
@@ -65,6 +64,13 @@ function judge(result: AttemptResult, isLast: boolean): Verdict {
 
 function isSuccess(status: number): boolean {
   return status >= 200 && status < 300;
+}
+
+/** A success that cannot be read may have cost something all the same. */
+function billingOf(result: AttemptResult): Billing {
+  if (result.kind === "reply") return isSuccess(result.reply.status) ? "likely" : "none";
+  if (!result.wasSent) return "none";
+  return outcomeOf(result.fault, true) === "broken" ? "unknown" : "likely";
 }
 
 /** How an attempt without a reply ended. */

@@ -39,7 +39,7 @@ export async function relay(services: Services, committed: Committed): Promise<v
     outcome: passing.outcome,
     status: reply.status,
     // An error in place of a beginning means that nothing was generated.
-    mayBeBilled: reply.status < 400 && (passing.outcome !== "upstream_error" || attempt.observer.hasStarted()),
+    billing: reply.status < 400 && (passing.outcome !== "upstream_error" || attempt.observer.hasStarted()) ? "likely" : "none",
     firstEventMs: passing.firstEventMs,
     responseBytes: passing.responseBytes,
     upstreamRequestId: headerValue(reply.headers, "request-id"),

@@ -41,7 +41,7 @@ describe("the second target", () => {
     ["an overload", { status: 529 }, { outcome: "upstream_error", source: "none", status: 529 }],
     ["a refused credential", { status: 401 }, { outcome: "upstream_error", source: "none", status: 401 }],
     ["a page", { page: "html" }, { outcome: "upstream_error", source: "estimated", status: 200 }],
-    ["a broken connection", { fault: { at: "connect", does: "reset" } }, { outcome: "broken", source: "estimated", status: 0 }],
+    ["a broken connection", { fault: { at: "connect", does: "reset" } }, { outcome: "broken", source: "unresolved", status: 0 }],
     ["silence", { fault: { at: "connect", does: "stall" } }, { outcome: "timed_out", source: "estimated", status: 0 }],
   ] satisfies readonly [string, Behaviour, Record<string, unknown>][])("serves after %s of the first", async (_what, behaviour, first) => {
     stage.fake.setDefault(behaviour);
