@@ -11,6 +11,8 @@ import { createAdminRoutes } from "./admin/routes.ts";
 import { createRefusalLog } from "./audit/refusals.ts";
 import type { GatewayConfig, ConfigNotice } from "./config/gateway-config.ts";
 import { defaultConfig, loadConfig } from "./config/load.ts";
+import type { Dialect } from "./dialects/dialect.ts";
+import { dialects } from "./dialects/registry.ts";
 import { createDialer, type Dialer } from "./egress/dialer.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
 import { createKeyIndex } from "./identity/key-index.ts";
@@ -18,9 +20,10 @@ import { hashKey, mintKey } from "./identity/virtual-key.ts";
 import { systemClock, type Clock } from "./kernel/clock.ts";
 import { newId } from "./kernel/ids.ts";
 import type { Secret } from "./kernel/secret.ts";
+import { collectWhenQuiet, exposedCollector } from "./main/idle-memory.ts";
 import { gatewaySecret, readKeyFile, writeKeyFile } from "./main/key-files.ts";
 import { loadPriceBook, type PriceBook } from "./metering/price-book.ts";
-import { repriceProvisional } from "./metering/reprice.ts";
+import { repriceProvisional, type RepriceOptions } from "./metering/reprice.ts";
 import type { Services } from "./pipeline/services.ts";
 import type { Place, Snapshot } from "./pipeline/snapshot.ts";
 import { createStreamWatch } from "./pipeline/stream-watch.ts";
@@ -36,6 +39,9 @@ import type { Stores } from "./store/stores.ts";
 import { createLogSink } from "./telemetry/log-sink.ts";
 import { createLog } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+
+/** Rows of the ledger that are priced again in one go, so that a long ledger does not have to fit into memory. */
+const repricedAtOnce = 1_000;
 
 /** What `serve` was told. */
 export interface GatewayOptions {
@@ -124,7 +130,9 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const refusals = createRefusalLog({ clock, append: (records) => stores.audit.append(records) });
   closers.push(() => refusals.close());
 
-  const services: Services = { clock, authenticator, books: stores.books, dialer, watch, refusals, log, metrics, load: { inFlight: 0 } };
+  const services: Services = { clock, authenticator, books: stores.books, dialer, watch, refusals, log, metrics, load: { inFlight: 0, total: 0 } };
+  const quiet = collectWhenQuiet(services.load, clock, exposedCollector());
+  closers.push(() => quiet.cancel());
   const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, gatewaySecret: gatewaySecret(options.dataDir) });
   const drain = { isDraining: false };
   const dispatch = createDispatch({
@@ -227,11 +235,34 @@ function createEgress(snapshot: Snapshot): Dialer {
 }
 
 /** Costs that were booked by a stand-in are corrected once the book has the true row; each by its own entry. */
-async function repriceOld(stores: Stores, priceBook: PriceBook, config: GatewayConfig, clock: Clock): Promise<void> {
-  const rows = await stores.usage.provisionalRows(10_000);
+async function repriceOld(stores: Stores, book: PriceBook, config: GatewayConfig, clock: Clock): Promise<void> {
+  const targets = new Map(config.models.flatMap((model) => model.targets).map((target) => [target.id, target]));
   const kindOf = (provider: string): string => config.providers.get(provider)?.kind ?? provider;
-  const adjustments = repriceProvisional(rows, { book: priceBook, prices: config.prices, kindOf, nowMs: clock.now() });
-  if (adjustments.length > 0) await stores.usage.adjust(adjustments);
+  const options: RepriceOptions = {
+    book,
+    prices: config.prices,
+    kindOf,
+    nowMs: clock.now(),
+    targetPricingOf(targetId) {
+      const target = targets.get(targetId);
+      return target === undefined ? undefined : { priceModel: target.priceModel, override: target.price };
+    },
+    readUsage: ({ provider, upstreamModel, usageJson }) => dialectOf(kindOf(provider), upstreamModel)?.readUsage(usageJson),
+  };
+  for (let after = ""; ; ) {
+    const rows = await stores.usage.provisionalRows(repricedAtOnce, after);
+    const adjustments = repriceProvisional(rows, options);
+    if (adjustments.length > 0) await stores.usage.adjust(adjustments);
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    after = last.attemptId;
+  }
+}
+
+/** The format a place answers in; its reports are in the ledger's rows as they came. */
+function dialectOf(kind: string, upstreamModel: string): Dialect | undefined {
+  const known: Readonly<Record<string, Dialect>> = dialects;
+  return providers[kind]?.dialects(upstreamModel).map((id) => known[id]).find((dialect) => dialect !== undefined);
 }
 
 function connectMetrics(services: Services, stores: Stores, closers: (() => void)[]): void {

@@ -41,6 +41,9 @@ export interface ObservedUsage {
   readonly outputCharacters: number;
 }
 
+/** A kept report: no more than what has a price beside the counts of the ledger's row. */
+export type ReadUsage = Pick<ObservedUsage, "parts" | "speed" | "inferenceGeo" | "serviceTier">;
+
 /** Reads a reply while it passes. Fed with whole events (streams) or with the whole body (plain). Never throws. */
 export interface ReplyObserver {
   /**
@@ -75,6 +78,11 @@ export interface Dialect {
    */
   inspect(body: Buffer, operation: string): RequestFacts;
   observe(): ReplyObserver;
+  /**
+   * What `ReplyObserver.usageJson` wrote, read again: how the usage splits into parts, and in which variant it was served.
+   * Undefined when it cannot be read. For the correction of costs long after the reply.
+   */
+  readUsage(usageJson: string): ReadUsage | undefined;
   renderError(error: GatewayError, requestId: string): RenderedError;
   /** A typed error event that ends a stream. */
   streamError(error: GatewayError, requestId: string): Buffer;

@@ -23,6 +23,8 @@ export interface UpstreamReply {
   /** Back-pressure: stops and restarts reading from the upstream socket. */
   pause(): void;
   resume(): void;
+  /** Calls back once the request's last byte has left, at once when it has; never when it breaks off before. One caller only. */
+  onFlushed(act: () => void): void;
   /** Gives the reply up and closes its connection. Safe at any time, also twice. */
   abort(): void;
 }
@@ -46,6 +48,8 @@ export function createReply(signal: AbortSignal, onHead: (reply: UpstreamReply) 
   let ending: { readonly fault: GatewayError | undefined } | undefined;
   let hasHead = false;
   let wasSent = false;
+  let isFlushed = false;
+  let afterFlush: (() => void) | undefined;
   let isOver = false;
   let isPaused = false;
 
@@ -97,11 +101,20 @@ export function createReply(signal: AbortSignal, onHead: (reply: UpstreamReply) 
       isPaused = false;
       flight?.resume();
     },
+    onFlushed(act) {
+      if (isFlushed) act();
+      else afterFlush = act;
+    },
     abort: () => abandon(new GatewayError("client_closed")),
   });
 
   const sink: FlightSink = {
     sent: () => void (wasSent = true),
+    flushed() {
+      isFlushed = true;
+      afterFlush?.();
+      afterFlush = undefined;
+    },
     unconnected: (kind, detail) => failHead({ kind: kind === "timeout" ? "slow" : "unconnected", detail, wasSent: false }),
     head(status, headers) {
       hasHead = true;

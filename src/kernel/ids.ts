@@ -11,9 +11,12 @@ export type IdPrefix = "req" | "att" | "key" | "aud" | "adj" | "stk";
 export type Id<Prefix extends IdPrefix> = `${Prefix}_${string}`;
 
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/** Two characters for ten bits: ids are made several times a request, and joining single characters costs. */
+const pairs = Array.from({ length: 1024 }, (_, index) => alphabet[index >> 5]! + alphabet[index & 31]!);
 const pool = Buffer.alloc(16 * 64);
 let poolOffset = pool.length;
 let lastMs = 0;
+let lastTime = timeText(0);
 let lastCounter = 0;
 
 /**
@@ -26,32 +29,39 @@ export function newId<Prefix extends IdPrefix>(prefix: Prefix, nowMs: number): I
     poolOffset = 0;
   }
   if (nowMs > lastMs) {
-    lastMs = nowMs;
+    setTime(nowMs);
     // The top bit stays free, so that counting up within one millisecond cannot overflow 20 bits.
     lastCounter = pool.readUInt32LE(poolOffset) & 0x7ffff;
   } else {
     lastCounter = (lastCounter + 1) & 0xfffff;
-    if (lastCounter === 0) lastMs += 1;
+    if (lastCounter === 0) setTime(lastMs + 1);
   }
-  let text = "";
-  let time = lastMs;
-  for (let index = 0; index < 10; index++) {
-    text = alphabet[time % 32] + text;
-    time = Math.floor(time / 32);
-  }
-  text += alphabet[(lastCounter >> 15) & 31]! + alphabet[(lastCounter >> 10) & 31]! + alphabet[(lastCounter >> 5) & 31]! + alphabet[lastCounter & 31]!;
-  for (let index = 4; index < 16; index++) text += alphabet[pool[poolOffset + index]! & 31]!;
+  const random = poolOffset + 4;
   poolOffset += 16;
-  return `${prefix}_${text}`;
+  return `${prefix}_${lastTime}${pairs[lastCounter >> 10]!}${pairs[lastCounter & 1023]!}${randomPair(random)}${randomPair(random + 2)}${randomPair(random + 4)}${randomPair(random + 6)}${randomPair(random + 8)}${randomPair(random + 10)}`;
+}
+
+function randomPair(offset: number): string {
+  return pairs[pool.readUInt16LE(offset) & 1023]!;
+}
+
+function setTime(ms: number): void {
+  lastMs = ms;
+  lastTime = timeText(ms);
+}
+
+/** Ten characters that sort like the number; a whole number from 0 on. */
+function timeText(ms: number): string {
+  let text = "";
+  let time = ms;
+  for (let index = 0; index < 5; index++) {
+    text = pairs[time % 1024]! + text;
+    time = Math.floor(time / 1024);
+  }
+  return text;
 }
 
 /** The smallest id of a moment: ids made at or after `ms` sort at or after it. For range queries over time. */
 export function idFloor<Prefix extends IdPrefix>(prefix: Prefix, ms: number): Id<Prefix> {
-  let text = "";
-  let time = Math.max(0, Math.floor(ms));
-  for (let index = 0; index < 10; index++) {
-    text = alphabet[time % 32] + text;
-    time = Math.floor(time / 32);
-  }
-  return `${prefix}_${text}${"0".repeat(16)}`;
+  return `${prefix}_${timeText(Math.max(0, Math.floor(ms)))}${"0".repeat(16)}`;
 }

@@ -87,8 +87,8 @@ export interface UsageStore {
   rows(filter: UsageFilter, limit: number): Promise<readonly LedgerRow[]>;
   /** Lifetime spend of keys, adjustments included; a key without entries is absent. */
   spendByKey(keyIds: readonly string[]): Promise<ReadonlyMap<string, NanoUsd>>;
-  /** Closed rows whose cost is provisional and has not been adjusted, oldest first. */
-  provisionalRows(limit: number): Promise<readonly LedgerRow[]>;
+  /** Closed rows whose cost is provisional and has not been adjusted, oldest first; those behind an attempt's id when it is given. */
+  provisionalRows(limit: number, afterAttemptId?: string): Promise<readonly LedgerRow[]>;
   /** Writes corrections; idempotent by attempt. */
   adjust(adjustments: readonly Adjustment[]): Promise<void>;
   unresolvedCount(): Promise<number>;

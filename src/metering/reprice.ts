@@ -24,8 +24,8 @@ export interface RepriceOptions {
   readonly nowMs: number;
   /** Without it, rows that were priced by an operator's override stay as they are. */
   readonly targetPricingOf?: (targetId: string) => TargetPricing | undefined;
-  /** Without it, rows whose report has several parts (`iterations`) stay as they are. */
-  readonly readUsage?: (usageJson: string) => ReportedUsage | undefined;
+  /** Reads a row's `usageJson`. Without it, rows whose report has several parts (`iterations`) stay as they are. */
+  readonly readUsage?: (row: LedgerRow) => ReportedUsage | undefined;
 }
 
 /**
@@ -38,7 +38,7 @@ export function repriceProvisional(rows: readonly LedgerRow[], options: RepriceO
   const { book, prices, kindOf, nowMs } = options;
   return rows.flatMap((row) => {
     const target = options.targetPricingOf?.(row.targetId);
-    const usage = usageOf(row, options.readUsage ?? readSinglePart);
+    const usage = usageOf(row, options.readUsage ?? (({ usageJson }) => readSinglePart(usageJson)));
     const isOverridden = row.priceRow.includes("+override");
     if (!row.isProvisional || usage === undefined || (isOverridden && target === undefined)) return [];
     const { upstreamModel } = row;
@@ -57,14 +57,14 @@ function adjustmentId(attemptId: string): string {
  * The row's own counts are what was billed. The report only says how they split over models and in which variant; an
  * estimated row may count more output than was reported, which then belongs to its first part.
  */
-function usageOf(row: LedgerRow, read: (usageJson: string) => ReportedUsage | undefined): Usage | undefined {
+function usageOf(row: LedgerRow, read: (row: LedgerRow) => ReportedUsage | undefined): Usage | undefined {
   const { serverToolUses, source } = row;
   if (row.usageJson === "") {
     // A report too long to keep cannot be split again; an estimate never had one.
     if (source !== "estimated") return undefined;
     return { parts: [{ counts: row.counts, model: undefined }], serverToolUses, source, speed: undefined, inferenceGeo: undefined, serviceTier: undefined };
   }
-  const reported = read(row.usageJson);
+  const reported = read(row);
   if (reported === undefined) return undefined;
   const { speed, inferenceGeo, serviceTier } = reported;
   const parts = partsOf(row.counts, reported.parts);

@@ -1,6 +1,7 @@
 /** Stage 2: the body, up to its bound, and the facts in it. */
 import type { IncomingMessage } from "node:http";
 import { GatewayError } from "../kernel/gateway-error.ts";
+import { releaseMemory } from "../kernel/memory.ts";
 import type { Identified, Received } from "./exchange.ts";
 import type { Services } from "./services.ts";
 
@@ -49,14 +50,16 @@ export function readBody(request: IncomingMessage, bytesMax: number, signal: Abo
       outcome();
     };
     const onData = (bytes: Buffer): void => {
-      if (received + bytes.length > bytesMax) return settle(() => reject(tooLarge(bytesMax)));
+      const size = bytes.length;
+      if (received + size > bytesMax) return settle(() => reject(tooLarge(bytesMax)));
       // A body that came in one piece is used as it is.
       if (received === 0 && bytes.length === length) whole = bytes;
       else if (length !== undefined) {
         whole ??= Buffer.allocUnsafeSlow(length);
         bytes.copy(whole, received);
+        releaseMemory(bytes);
       } else pieces.push(bytes);
-      received += bytes.length;
+      received += size;
     };
     const onEnd = (): void => {
       if (length !== undefined && received !== length) return settle(() => reject(new GatewayError("client_body_incomplete")));

@@ -5,6 +5,7 @@
 import type { ReplyConsumer, UpstreamReply } from "../egress/reply.ts";
 import { plainReplyHoldBytesMax, plainReplyMeterBytesMax } from "../kernel/bounds.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
+import { releaseMemory } from "../kernel/memory.ts";
 import { formatUsd } from "../kernel/money.ts";
 import { decodeFor, decodeWhole } from "../wire/content-coding.ts";
 import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
@@ -28,7 +29,7 @@ interface Passing {
 /** @throws GatewayError when the reply broke before its first byte went out; the attempt is closed in any case */
 export async function relay(services: Services, committed: Committed): Promise<void> {
   const { exchange, attempt, reply } = committed;
-  committed.payload.bytes = nothing;
+  letBodyGo(committed);
   const type = headerValue(reply.headers, "content-type")?.toLowerCase() ?? "";
   const isStream = type.startsWith("text/event-stream");
   const passing = await (isStream ? passStream(services, committed) : passPlain(services, committed));
@@ -45,6 +46,13 @@ export async function relay(services: Services, committed: Committed): Promise<v
     upstreamRequestId: headerValue(reply.headers, "request-id"),
   });
   if (passing.fault !== undefined) throw passing.fault;
+}
+
+/** From the commit on there is no other target to send it to; but an upstream may answer before it has read everything. */
+function letBodyGo({ payload, reply }: Committed): void {
+  const { bytes } = payload;
+  payload.bytes = nothing;
+  reply.onFlushed(() => releaseMemory(bytes));
 }
 
 /** Status and headers of the reply, with our own beside them. From here on there is no failover. */

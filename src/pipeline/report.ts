@@ -9,6 +9,7 @@ const watches = new WeakMap<Exchange, Watched>();
 /** Counts the request as in work, ends it when its client leaves or its time is up. */
 export function start(services: Services, exchange: Exchange): Watched {
   services.load.inFlight += 1;
+  services.load.total += 1;
   exchange.response.once("close", () => {
     if (!exchange.response.writableFinished) exchange.abort.abort(new GatewayError("client_closed"));
   });

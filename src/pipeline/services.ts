@@ -18,5 +18,5 @@ export interface Services {
   readonly log: Log;
   readonly metrics: Metrics;
   /** Requests in work now. */
-  readonly load: { inFlight: number };
+  readonly load: { inFlight: number; total: number };
 }

@@ -91,7 +91,7 @@ function scanObject(bytes: Buffer, start: number, end: number): JsonMembers {
       if (at >= end || bytes[at] !== colon) throw new Problem("expected ':'", at);
       const valueStart = skipSpace(bytes, at + 1, end);
       const valueEnd = skipValue(bytes, valueStart, end);
-      if (list.some((member) => member.name === name)) throw new Problem(`has the member ${JSON.stringify(name)} twice`, nameStart);
+      if (find(list, name) !== undefined) throw new Problem(`has the member ${JSON.stringify(name)} twice`, nameStart);
       if (list.length === jsonMembersMax) throw new Problem(`has more than ${jsonMembersMax} members`, nameStart);
       list.push({ name, nameStart, valueStart, valueEnd });
       at = skipSpace(bytes, valueEnd, end);
@@ -107,7 +107,12 @@ function scanObject(bytes: Buffer, start: number, end: number): JsonMembers {
   const objectEnd = at;
   at = skipSpace(bytes, at, end);
   if (at !== end) throw new Problem("has bytes after its end", at);
-  return { start: objectStart, end: objectEnd, list, get: (name) => list.find((member) => member.name === name) };
+  return { start: objectStart, end: objectEnd, list, get: (name) => find(list, name) };
+}
+
+function find(list: readonly JsonMember[], name: string): JsonMember | undefined {
+  for (const member of list) if (member.name === name) return member;
+  return undefined;
 }
 
 /**

@@ -255,6 +255,21 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
       expect((await stores.usage.rows({}, 10))[0]).toMatchObject({ costNanoUsd: 600n, priceRow: "row-2", isProvisional: false, source: "estimated", state: "closed" });
     });
 
+    it("provisional rows come oldest first, page by page, without those that were adjusted", async () => {
+      const stores = await openStores();
+      const ids: Id<"att">[] = [];
+      for (let index = 0; index < 5; index++) {
+        const { attemptId } = await openedAttempt(stores);
+        await stores.books.closeEntry(closingOf(attemptId, { isProvisional: index !== 3 }));
+        ids.push(attemptId);
+      }
+      await stores.usage.adjust([adjustmentOf(ids[1]!, 0n)]);
+      const page = async (limit: number, after?: string): Promise<string[]> => (await stores.usage.provisionalRows(limit, after)).map((row) => row.attemptId);
+      expect(await page(2)).toEqual([ids[0], ids[2]]);
+      expect(await page(2, ids[2])).toEqual([ids[4]]);
+      expect(await page(2, ids[4])).toEqual([]);
+    });
+
     it("an adjustment of an attempt that is open or unknown writes nothing, and nothing of its list", async () => {
       const stores = await openStores();
       const [openStill, closed] = [await openedAttempt(stores), await openedAttempt(stores)];

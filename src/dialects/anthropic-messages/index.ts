@@ -4,11 +4,13 @@ import type { Dialect } from "../dialect.ts";
 import { renderError, streamError } from "./errors.ts";
 import { inspect } from "./inspect.ts";
 import { observe } from "./observe.ts";
+import { readUsage } from "./usage.ts";
 
 export const anthropicMessages: Dialect = {
   id: "anthropic-messages",
   inspect,
   observe,
+  readUsage,
   renderError,
   streamError,
   ping: encodeEvent("ping", '{"type": "ping"}'),

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { createEventSplitter, encodeEvent } from "../../wire/sse.ts";
 import type { ObservedUsage, ReplyObserver } from "../dialect.ts";
 import { observe } from "./observe.ts";
+import { readUsage } from "./usage.ts";
 
 function event(data: { type: string; [name: string]: unknown }): Buffer {
   return encodeEvent(data.type, JSON.stringify(data));
@@ -91,6 +92,19 @@ describe("observe", () => {
       { counts: { input: 20, cacheRead: 0, cacheWrite5m: 0, cacheWrite1h: 5, output: 7 }, model: "claude-other" },
     ]);
   });
+
+  it.each([
+    [{ output_tokens: 7, speed: "fast", inference_geo: "us", service_tier: "standard" }],
+    [{ output_tokens: 7, cache_creation_input_tokens: 9 }],
+    [{ iterations: [{ input_tokens: 3, cache_creation: { ephemeral_1h_input_tokens: 5 } }, { model: "claude-other", output_tokens: 4 }] }],
+    [{ input_tokens: -1, output_tokens: "many" }],
+  ])("reads a kept report back as it was observed: %j", (usage) => {
+    const observer = feed(stream(startUsage, usage), []);
+    const { parts, speed, inferenceGeo, serviceTier } = observer.observed();
+    expect(readUsage(observer.usageJson())).toEqual({ parts, speed, inferenceGeo, serviceTier });
+  });
+
+  it.each(["", "not json", "7", "null", "[]", '"text"'])("reads nothing from %j", (text) => expect(readUsage(text)).toBeUndefined());
 
   it.each([
     [{ cache_creation_input_tokens: 10 }, 10, 0],

@@ -1,6 +1,6 @@
 /** Merges the usage members of a reply into disjoint counts. Whatever the upstream sends, the result is sane or marked. */
 import type { TokenCounts, UsagePart } from "../../kernel/usage.ts";
-import type { ObservedUsage } from "../dialect.ts";
+import type { ObservedUsage, ReadUsage } from "../dialect.ts";
 
 const usageJsonLengthMax = 4096;
 /** Beyond this a token count is a fault of the upstream, not a request. */
@@ -45,6 +45,18 @@ export function createUsageMerge(): UsageMerge {
       return text.length <= usageJsonLengthMax ? text : "";
     },
   };
+}
+
+/** The report that `json()` wrote, read by the rules it was booked by; undefined for anything else. */
+export function readUsage(usageJson: string): ReadUsage | undefined {
+  const merge = createUsageMerge();
+  try {
+    merge.add(JSON.parse(usageJson), "final");
+  } catch {
+    return undefined;
+  }
+  const { stage, parts, speed, inferenceGeo, serviceTier } = merge.result();
+  return stage === "nothing" ? undefined : { parts, speed, inferenceGeo, serviceTier };
 }
 
 function partsOf(merged: Members, faults: string[]): UsagePart[] {

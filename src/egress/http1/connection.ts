@@ -21,6 +21,8 @@ export interface WireRequest {
 
 /** Follows one exchange. `fault` may come at any time and ends it; so does `end`. */
 export interface ExchangeSink {
+  /** The last byte of the request has left this process; nothing here reads its body any more. */
+  flushed(): void;
   head(status: number, headers: readonly string[]): void;
   /** Owned by the receiver. */
   body(bytes: Buffer): void;
@@ -106,7 +108,7 @@ export function createConnection(socket: Socket, reader: SharedReader | undefine
       idleMs = sent.idleMs;
       socket.setTimeout(sent.firstByteMs);
       parser = createResponseParser(parts, sent.method === "HEAD");
-      write(socket, sent);
+      write(socket, sent, taker);
     },
     pause() {
       if (isPaused) return;
@@ -156,7 +158,7 @@ export function createConnection(socket: Socket, reader: SharedReader | undefine
 }
 
 /** @throws Error when a header or the path would break the framing; nothing is written then */
-function write(socket: Socket, { method, path, host, headers, body }: WireRequest): void {
+function write(socket: Socket, { method, path, host, headers, body }: WireRequest, taker: ExchangeSink): void {
   if (path === "" || forbidden.test(path)) throw new Error("the path of an upstream request is not writable");
   let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   for (let index = 0; index < headers.length; index += 2) {
@@ -167,6 +169,7 @@ function write(socket: Socket, { method, path, host, headers, body }: WireReques
   }
   if (body === null) {
     socket.write(`${head}\r\n`, "latin1");
+    taker.flushed();
     return;
   }
   head += `content-length: ${body.length}\r\n\r\n`;
@@ -176,11 +179,14 @@ function write(socket: Socket, { method, path, host, headers, body }: WireReques
     whole.write(head, 0, "latin1");
     body.copy(whole, head.length);
     socket.write(whole);
+    taker.flushed();
     return;
   }
   socket.cork();
   socket.write(head, "latin1");
-  socket.write(body);
+  socket.write(body, (fault) => {
+    if (fault === undefined || fault === null) taker.flushed();
+  });
   socket.uncork();
 }
 

@@ -182,7 +182,8 @@ export function createResponseParser(sink: ResponseSink, isHead: boolean): Respo
 }
 
 const statusLine = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [^\x00-\x08\x0a-\x1f\x7f]*)?$/;
-const headerLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*$/;
+const fieldName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const noFieldValue = /[\x00-\x08\x0a-\x1f\x7f]/;
 
 function parseHead(text: string): { status: number; headers: string[]; mayReuse: boolean } | string {
   const lines = text.split("\r\n");
@@ -193,12 +194,28 @@ function parseHead(text: string): { status: number; headers: string[]; mayReuse:
   // HTTP/1.0 closes unless it says otherwise, and we do not ask it to.
   let mayReuse = start[1] === "1";
   for (let index = 1; index < lines.length; index++) {
-    const header = headerLine.exec(lines[index]!);
-    if (header === null) return "a header line is not readable";
-    headers.push(header[1]!, header[2]!);
-    if (header[1]!.length === 10 && header[1]!.toLowerCase() === "connection" && /(?:^|,)\s*close\s*(?:,|$)/i.test(header[2]!)) mayReuse = false;
+    const line = lines[index]!;
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(0, colon));
+    const value = withoutOuterSpace(line, colon + 1);
+    if (!fieldName.test(name) || noFieldValue.test(value)) return "a header line is not readable";
+    headers.push(name, value);
+    if (name.length === 10 && name.toLowerCase() === "connection" && /(?:^|,)\s*close\s*(?:,|$)/i.test(value)) mayReuse = false;
   }
   return { status: Number(start[2]), headers, mayReuse };
+}
+
+/** The rest of a line without spaces and tabs around it; other white space is no part of the grammar and stays. */
+function withoutOuterSpace(line: string, from: number): string {
+  let start = from;
+  let end = line.length;
+  while (start < end && isSpace(line.charCodeAt(start))) start += 1;
+  while (end > start && isSpace(line.charCodeAt(end - 1))) end -= 1;
+  return line.slice(start, end);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** RFC 9112 §6.3, without its leniencies: both lengths, a repeated length or another coding than `chunked` are faults. */

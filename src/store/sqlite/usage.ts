@@ -15,7 +15,7 @@ export function sqliteUsage(sql: SqlDatabase): UsageStore {
     groupBy: async (dimension, filter) => attempt(() => groups(sql, dimension, filter)),
     rows: async (filter, limit) => attempt(() => ledgerRows(sql, filter, limit)),
     spendByKey: async (keyIds) => attempt(() => spend(sql, keyIds)),
-    provisionalRows: async (limit) => attempt(() => provisional(sql, limit)),
+    provisionalRows: async (limit, afterAttemptId) => attempt(() => provisional(sql, limit, afterAttemptId ?? "")),
     adjust: async (adjustments) => attempt(() => sql.transaction(() => writeAdjustments(sql, adjustments))),
     unresolvedCount: async () => attempt(() => unresolved(sql)),
   };
@@ -112,10 +112,10 @@ function spend(sql: SqlDatabase, keyIds: readonly string[]): ReadonlyMap<string,
   return new Map(found.map((row) => [text(row, "key_id"), money(row, "settled_nano_usd")]));
 }
 
-function provisional(sql: SqlDatabase, limit: number): readonly LedgerRow[] {
+function provisional(sql: SqlDatabase, limit: number, afterAttemptId: string): readonly LedgerRow[] {
   return sql.rows`
     SELECT a.*, NULL AS delta_nano_usd, NULL AS adjusted_price_row FROM attempts AS a
-    WHERE a.is_provisional = 1 AND a.state = 'closed' AND NOT EXISTS (SELECT 1 FROM adjustments AS d WHERE d.attempt_id = a.attempt_id)
+    WHERE a.is_provisional = 1 AND a.state = 'closed' AND a.attempt_id > ${afterAttemptId} AND NOT EXISTS (SELECT 1 FROM adjustments AS d WHERE d.attempt_id = a.attempt_id)
     ORDER BY a.attempt_id LIMIT ${limit}`.map(ledgerRowOf);
 }
 
