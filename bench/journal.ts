@@ -61,6 +61,7 @@ function closingOf(opening: AttemptOpening): AttemptClosing {
     durationMs: 2_345,
     responseBytes: 4_567,
     upstreamRequestId: "req_011CSHoEeqs5C35K2UUqR7Fy",
+    loss: "",
   };
 }
 

@@ -20,24 +20,28 @@ import { hashKey, mintKey } from "./identity/virtual-key.ts";
 import { systemClock, type Clock } from "./kernel/clock.ts";
 import { newId } from "./kernel/ids.ts";
 import type { Secret } from "./kernel/secret.ts";
+import { createCredentialRuntime } from "./main/credential-runtime.ts";
 import { collectWhenQuiet, exposedCollector } from "./main/idle-memory.ts";
 import { gatewaySecret, readKeyFile, writeKeyFile } from "./main/key-files.ts";
 import { loadPriceBook, type PriceBook } from "./metering/price-book.ts";
 import { repriceProvisional, type RepriceOptions } from "./metering/reprice.ts";
 import type { Services } from "./pipeline/services.ts";
+import type { CredentialRuntime } from "./credentials/runtime.ts";
 import type { Place, Snapshot } from "./pipeline/snapshot.ts";
 import { createStreamWatch } from "./pipeline/stream-watch.ts";
 import { startDemoUpstream, type DemoUpstream } from "./providers/demo/upstream.ts";
 import { providers } from "./providers/registry.ts";
+import { createBetaMemory } from "./routing/beta-memory.ts";
 import { createRouteTable } from "./routing/route.ts";
 import { createDispatch } from "./server/dispatch.ts";
 import { listen, type Listener } from "./server/http.ts";
 import { createRouter } from "./server/route-table.ts";
 import { createRoutes } from "./server/routes.ts";
+import { shutDown } from "./server/shutdown.ts";
 import { openSqliteStores } from "./store/sqlite/open.ts";
 import type { Stores } from "./store/stores.ts";
 import { createLogSink } from "./telemetry/log-sink.ts";
-import { createLog } from "./telemetry/log.ts";
+import { createLog, type Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
 /** Rows of the ledger that are priced again in one go, so that a long ledger does not have to fit into memory. */
@@ -97,7 +101,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     return await assemble(options, config, clock, closers);
   } catch (fault) {
-    for (const close of closers.reverse()) await close();
+    await closeAll(closers).catch(() => undefined);
     if (fault instanceof StartupError) throw fault;
     throw new StartupError(fault instanceof Error ? fault.message : String(fault));
   }
@@ -122,15 +126,17 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   await repriceOld(stores, priceBook, config, clock);
   const demo = await startDemo(config);
   if (demo !== undefined) closers.push(() => demo.close());
-  const snapshot = createSnapshot(config, priceBook, demo);
-  const dialer = createEgress(snapshot);
+  const places = new Map<string, Place>();
+  const dialer = createEgress(config, places);
   closers.push(() => dialer.close());
+  fillPlaces(places, config, demo, createCredentialRuntime(clock, options.env, dialer));
+  const snapshot: Snapshot = { config, priceBook, places, routes: createRouteTable(config) };
   const watch = createStreamWatch(clock);
   closers.push(() => watch.close());
   const refusals = createRefusalLog({ clock, append: (records) => stores.audit.append(records) });
   closers.push(() => refusals.close());
 
-  const services: Services = { clock, authenticator, books: stores.books, dialer, watch, refusals, log, metrics, load: { inFlight: 0, total: 0 } };
+  const services: Services = { clock, authenticator, books: stores.books, dialer, watch, refusals, betaMemory: createBetaMemory(clock), log, metrics, load: { inFlight: 0, total: 0 } };
   const quiet = collectWhenQuiet(services.load, clock, exposedCollector());
   closers.push(() => quiet.cancel());
   const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, gatewaySecret: gatewaySecret(options.dataDir) });
@@ -144,22 +150,31 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   });
   connectMetrics(services, stores, closers);
 
-  const listener = await listen(config.listen, dispatch, (text) => log.info({}, text));
-  closers.push(() => listener.closeNow());
+  const listener = await listen(config.listen, dispatch, { clock, onTlsReload: (fault) => noteTlsReload(log, fault) });
+  closers.push(() => endListener(listener));
   const metricsListener = config.metrics === undefined ? undefined : await listenForMetrics(config.metrics, services);
+  if (metricsListener !== undefined) closers.push(() => endListener(metricsListener));
   log.info({ url: listener.url, config: config.source.kind }, "listening");
+  const stop = async (drainMs: number): Promise<void> => {
+    const left = await shutDown({ listener, clock, drainMs, inFlight: () => services.load.inFlight, endAll: (fault) => watch.endAll(fault) });
+    if (left > 0) log.error({ requests: left }, "requests did not end although they were cut; their attempts will be unresolved");
+    try {
+      await closeAll(closers);
+      log.info({}, "stopped");
+    } finally {
+      log.flush();
+    }
+  };
+  let closing: Promise<void> | undefined;
   return {
     url: listener.url,
     metricsUrl: metricsListener?.url,
     config,
     firstStart,
-    async close(drainMs = config.timeouts.drainMs) {
+    close(drainMs = config.timeouts.drainMs) {
       drain.isDraining = true;
-      await Promise.all([drainListener(listener, services, drainMs), metricsListener?.close()]);
-      metricsListener?.closeNow();
-      for (const close of closers.reverse()) await close();
-      log.info({}, "stopped");
-      log.flush();
+      closing ??= stop(drainMs);
+      return closing;
     },
   };
 }
@@ -212,21 +227,19 @@ async function startDemo(config: GatewayConfig): Promise<DemoUpstream | undefine
   return [...config.providers.values()].some(({ kind }) => kind === "demo") ? await startDemoUpstream() : undefined;
 }
 
-function createSnapshot(config: GatewayConfig, priceBook: PriceBook, demo: DemoUpstream | undefined): Snapshot {
-  const places = new Map<string, Place>();
+/** @param places filled after the dialer was made, since logins go through it */
+function fillPlaces(places: Map<string, Place>, config: GatewayConfig, demo: DemoUpstream | undefined, runtime: CredentialRuntime): void {
   for (const { name, kind, settings } of config.providers.values()) {
     const provider = providers[kind];
     if (provider === undefined) throw new StartupError(`provider ${name}: there is no kind ${kind}`);
     const own = kind === "demo" && demo !== undefined ? provider.settings.parse({ base_url: demo.url }) : settings;
-    places.set(name, { name, provider, settings: own, destination: provider.destination(own) });
+    places.set(name, { name, provider, settings: own, credentials: provider.login?.(own, runtime), destination: provider.destination(own) });
   }
-  return { config, priceBook, places, routes: createRouteTable(config) };
 }
 
-function createEgress(snapshot: Snapshot): Dialer {
-  const { egress, timeouts } = snapshot.config;
+function createEgress({ egress, timeouts }: GatewayConfig, places: ReadonlyMap<string, Place>): Dialer {
   return createDialer({
-    origins: new Set([...snapshot.places.values()].map(({ destination }) => destination.origin)),
+    isConfigured: (origin) => [...places.values()].some(({ provider, settings, destination }) => destination.origin === origin || provider.isOwnOrigin?.(origin, settings) === true),
     connectMs: timeouts.connectMs,
     proxy: egress.proxy,
     noProxy: egress.noProxy,
@@ -266,16 +279,12 @@ function dialectOf(kind: string, upstreamModel: string): Dialect | undefined {
 }
 
 function connectMetrics(services: Services, stores: Stores, closers: (() => void)[]): void {
-  let unresolved = stores.recoveredAttempts;
-  const refresh = (): void => void stores.usage.unresolvedCount().then((count) => (unresolved = count), () => {});
-  refresh();
-  const timer = services.clock.every(60_000, refresh);
-  closers.push(() => timer.cancel());
   const lag = monitorEventLoopDelay({ resolution: 20 });
   lag.enable();
+  closers.push(() => void lag.disable());
   services.metrics.connect({
     journalDepth: () => stores.books.depth(),
-    unresolvedAttempts: () => unresolved,
+    unresolvedAttempts: () => stores.usage.unresolvedCount(),
     requestsInFlight: () => services.load.inFlight,
     loopLagSeconds() {
       // The histogram counts its own resolution as delay.
@@ -290,26 +299,33 @@ async function listenForMetrics(own: { host: string; port: number }, services: S
   return listen(
     { host: own.host, port: own.port, isPublic: false, tls: undefined, trustedProxies: [] },
     (request, response) => {
-      if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
+      if (request.method !== "GET" || request.url?.split("?", 1)[0] !== "/metrics") return void response.writeHead(404).end();
       void services.metrics.render().then(({ contentType, text }) => response.writeHead(200, { "content-type": contentType }).end(text));
     },
-    () => {},
+    { clock: services.clock, onTlsReload: () => {} },
   );
 }
 
-/** No new connections; running requests get `drainMs`, then their connections are ended, which closes their attempts. */
-async function drainListener(listener: Listener, services: Services, drainMs: number): Promise<void> {
+function noteTlsReload(log: Log, fault: string | undefined): void {
+  if (fault === undefined) log.info({}, "TLS files changed; new connections get the new certificate");
+  else log.error({ internal: fault }, "TLS files changed but cannot be used; the old certificate stays");
+}
+
+/** Newest first. All are tried; the first fault is thrown at the end. */
+async function closeAll(closers: readonly (() => Promise<void> | void)[]): Promise<void> {
+  const faults: unknown[] = [];
+  for (const close of closers.toReversed()) {
+    try {
+      await close();
+    } catch (fault) {
+      faults.push(fault);
+    }
+  }
+  if (faults.length > 0) throw faults[0];
+}
+
+async function endListener(listener: Listener): Promise<void> {
   const closed = listener.close();
-  let cut: () => void = () => {};
-  const timeIsUp = new Promise<void>((resolve) => (cut = resolve));
-  const timer = services.clock.after(drainMs, cut);
-  // A connection whose reply has just ended would wait for a next request.
-  const sweeper = services.clock.every(100, () => listener.closeIdle());
-  await Promise.race([closed, timeIsUp]);
-  timer.cancel();
-  sweeper.cancel();
   listener.closeNow();
   await closed;
-  // Aborted requests close their attempts in their own turns of the event loop.
-  while (services.load.inFlight > 0) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -166,5 +166,6 @@ function renderRow(row: LedgerRow): Record<string, unknown> {
     request_bytes: row.requestBytes,
     response_bytes: row.responseBytes,
     upstream_request_id: row.upstreamRequestId,
+    loss: row.loss,
   };
 }

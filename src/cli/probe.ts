@@ -28,7 +28,7 @@ export async function probe(origin: string, egress: EgressConfig, timeoutMs: num
   } catch (error) {
     return { isReached: false, reason: `egress.ca_file cannot be read: ${messageOf(error)}` };
   }
-  const dialer = createDialer({ origins: new Set([origin]), connectMs: timeoutMs, proxy: egress.proxy, noProxy: egress.noProxy, certificates });
+  const dialer = createDialer({ isConfigured: (asked) => asked === origin, connectMs: timeoutMs, proxy: egress.proxy, noProxy: egress.noProxy, certificates });
   try {
     const timeouts = { firstByteMs: timeoutMs, idleMs: timeoutMs };
     const reply = await dialer.system("probe", { origin, method: "HEAD", path: "/", headers: ["accept", "*/*"], body: null, timeouts }, AbortSignal.timeout(timeoutMs));

@@ -123,8 +123,10 @@ function startFailure(error: unknown, options: ServeOptions, context: CliContext
 /** A failure to listen in words; undefined for any other. The system's code stands in the message when it was wrapped. */
 function listenFailure(error: unknown, options: ServeOptions): CliError | undefined {
   const code = systemCodeOf(error) ?? /\blisten (E[A-Z]+)\b/.exec(messageOf(error))?.[1];
-  const port = options.port === undefined ? "the port" : `port ${options.port}`;
-  if (code === "EADDRINUSE") return new CliError(`Something listens on ${port} already.`, { mend: "Choose another with --port, or stop the other program." });
+  // The system names the address, which may also be that of the metrics.
+  const named = /:(\d+)$/.exec(messageOf(error))?.[1] ?? options.port;
+  const port = named === undefined ? "the port" : `port ${named}`;
+  if (code === "EADDRINUSE") return new CliError(`Something listens on ${port} already.`, { mend: "Choose another with --port (`metrics.port` for the metrics), or stop the other program." });
   if (code === "EACCES" && messageOf(error).includes("listen")) return new CliError(`This user may not listen on ${port}.`, { mend: "Choose a port above 1023 with --port." });
   if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return new CliError("The address to listen on is not one of this machine.", { mend: "Check --host and `listen.host`." });
   return undefined;

@@ -2,6 +2,7 @@
 import type { MapNode, Node, Path } from "./document.ts";
 import type { ModelConfig, PriceOverride, ProviderConfig, TargetConfig, TimeoutsConfig } from "./gateway-config.ts";
 import { remarksOf } from "./issues.ts";
+import { litellmProviders, readSettings, type LiteLlmProvider } from "./litellm-providers.ts";
 import { createFieldReader, member, type Field, type FieldReader } from "./litellm-values.ts";
 import { stars } from "./native-models.ts";
 import { nearestName } from "./nearest.ts";
@@ -82,11 +83,17 @@ function readCredentials(root: MapNode, context: LoadContext, read: FieldReader)
   return credentials;
 }
 
+/** Where an entry is served, and its name there. */
+interface Upstream {
+  readonly provider: LiteLlmProvider;
+  readonly model: string;
+}
+
 /** An entry whose name and upstream are understood. */
 interface ModelEntry {
   readonly name: string;
   readonly nameField: Field;
-  readonly upstreamModel: string;
+  readonly upstream: Upstream;
   readonly info: Field | undefined;
   /** A parameter of the entry itself, else of the credential it names. */
   param(name: string): Field | undefined;
@@ -112,8 +119,8 @@ function readEntry(entry: Field, scope: Scope): ModelEntry | undefined {
   const credential = credentialOf(params, scope);
   const param = (key: string): Field | undefined => member(params, key) ?? member(credential, key);
   if (name === undefined || modelField === undefined || model === undefined) return undefined;
-  const upstreamModel = upstreamName(name, model, modelField, param("custom_llm_provider"), scope);
-  return upstreamModel === undefined ? undefined : { name, nameField, upstreamModel, info: member(entry, "model_info"), param, paramsField: params };
+  const upstream = upstreamOf(name, model, modelField, param("custom_llm_provider"), scope);
+  return upstream === undefined ? undefined : { name, nameField, upstream, info: member(entry, "model_info"), param, paramsField: params };
 }
 
 function credentialOf(params: Field, { read, credentials, context: { report } }: Scope): Field | undefined {
@@ -128,47 +135,57 @@ function credentialOf(params: Field, { read, credentials, context: { report } }:
   return credential;
 }
 
-/** The model's name at Anthropic; undefined, after a complaint, for another provider or a `*` that stands for nothing. */
-function upstreamName(publicName: string, model: string, field: Field, providerField: Field | undefined, scope: Scope): string | undefined {
-  const { read, context: { report } } = scope;
+/** A place and the model's name there; undefined, after a complaint, for another place or a `*` that stands for nothing. */
+function upstreamOf(publicName: string, model: string, field: Field, providerField: Field | undefined, scope: Scope): Upstream | undefined {
+  const { read, schemas, context: { report } } = scope;
   const slash = model.indexOf("/");
   const chosen = read.text(providerField);
-  const provider = chosen ?? (slash > 0 ? model.slice(0, slash) : model === "*" || /claude/i.test(model) ? "anthropic" : undefined);
+  const prefix = chosen ?? (slash > 0 ? model.slice(0, slash) : model === "*" || /claude/i.test(model) ? "anthropic" : undefined);
   const at = chosen !== undefined && providerField !== undefined ? providerField : field;
-  if (provider === undefined) {
+  if (prefix === undefined) {
     report.fail(at.node.place, at.path, "names no provider, and is no Claude model; write `anthropic/NAME`");
     return undefined;
   }
-  if (provider !== "anthropic") {
+  const provider = litellmProviders.find((candidate) => candidate.prefix === prefix && schemas.has(candidate.kind));
+  if (provider === undefined) {
     const isReference = at.node.kind === "scalar" && at.node.text.startsWith("os.environ/");
-    report.fail(at.node.place, at.path, `${isReference ? "this provider" : `provider \`${provider}\``} is not in this build yet; \`anthropic\` is`);
+    const known = litellmProviders.filter(({ kind }) => schemas.has(kind)).map((candidate) => `\`${candidate.prefix}\``);
+    report.fail(at.node.place, at.path, `${isReference ? "this provider" : `provider \`${prefix}\``} is not in this build yet; ${known.join(", ")} ${known.length === 1 ? "is" : "are"}`);
     return undefined;
   }
-  const upstream = model.startsWith("anthropic/") ? model.slice("anthropic/".length) : model;
-  if (upstream.includes("*") && !publicName.includes("*")) {
+  const name = nameAtPlace(model, provider);
+  if (name.includes("*") && !publicName.includes("*")) {
     report.fail(field.node.place, field.path, "`*` stands for nothing here: `model_name` has none");
     return undefined;
   }
+  if (provider.kind !== "anthropic" && !name.includes("*") && !/claude|^arn:/i.test(name)) report.warn(field.node.place, field.path, "only Claude models of this place are served by this build");
   if (model === "*") report.warn(field.node.place, field.path, "`*` means every provider in LiteLLM; here Anthropic serves it");
-  const prefix = publicName.slice(0, Math.max(0, publicName.indexOf("*")));
-  if (upstream === "*" && /claude-?$/.test(prefix)) {
-    report.warn(field.node.place, field.path, `the upstream is asked for what \`*\` stands for, without \`${prefix}\`; \`anthropic/claude-*\` is probably meant`);
+  const publicPrefix = publicName.slice(0, Math.max(0, publicName.indexOf("*")));
+  if (name === "*" && /claude-?$/.test(publicPrefix)) {
+    report.warn(field.node.place, field.path, `the upstream is asked for what \`*\` stands for, without \`${publicPrefix}\`; \`${prefix}/claude-*\` is probably meant`);
   }
-  return upstream;
+  return { provider, model: name };
+}
+
+/** Without the place's prefix and LiteLLM's own routes to it: `bedrock/converse/anthropic.claude-…`. */
+function nameAtPlace(model: string, { prefix, routes }: LiteLlmProvider): string {
+  let name = model.startsWith(`${prefix}/`) ? model.slice(prefix.length + 1) : model;
+  for (const route of routes) if (name.startsWith(`${route}/`)) name = name.slice(route.length + 1);
+  return name;
 }
 
 function buildTarget(entry: ModelEntry, scope: Scope): TargetConfig {
   const { read, ids, context: { report } } = scope;
-  const { provider, baseUrl } = providerOf(entry, scope);
+  const { provider, address } = providerOf(entry, scope);
   const idField = member(entry.info, "id");
-  const id = read.text(idField) ?? targetId([entry.name, "anthropic", entry.upstreamModel, baseUrl]);
+  const id = read.text(idField) ?? targetId([entry.name, entry.upstream.provider.kind, entry.upstream.model, address]);
   if (ids.has(id) && idField !== undefined) report.fail(idField.node.place, idField.path, "another entry has this id already");
   ids.add(id);
   const baseModel = read.text(member(entry.info, "base_model"));
   return {
     id,
     provider,
-    model: entry.upstreamModel,
+    model: entry.upstream.model,
     credential: "provider",
     priceModel: baseModel?.slice(baseModel.lastIndexOf("/") + 1),
     price: readPrices(entry, read),
@@ -177,42 +194,34 @@ function buildTarget(entry: ModelEntry, scope: Scope): TargetConfig {
   };
 }
 
-/** Name of the upstream with this entry's address and credential, made when it is the first. */
-function providerOf(entry: ModelEntry, scope: Scope): { readonly provider: string; readonly baseUrl: string } {
+/** Name of the place with this entry's address and credential, made when it is the first. */
+function providerOf(entry: ModelEntry, scope: Scope): { readonly provider: string; readonly address: string } {
   const { read, context, providers, providerNames, schemas } = scope;
-  const keyField = entry.param("api_key");
-  const baseField = entry.param("api_base");
-  const key = keyField === undefined ? context.env["ANTHROPIC_API_KEY"] : read.text(keyField);
-  const baseUrl = normalBase(read.text(baseField), baseField, scope);
-  if ((key === undefined || key === "") && keyField === undefined && baseField === undefined) {
-    context.report.fail(entry.paramsField.node.place, [...entry.paramsField.path, "api_key"], "is required, since the environment variable ANTHROPIC_API_KEY is not set");
+  const { kind, required } = entry.upstream.provider;
+  const { settings, fields, leftOut } = readSettings(entry.upstream.provider, (name) => entry.param(name), read, context.env);
+  for (const { field, text } of leftOut) context.report.warn(field.node.place, field.path, `\`${text}\` at its end is left out: the gateway adds it`);
+  const address = settings["base_url"] ?? settings["endpoint"] ?? settings["region"] ?? [settings["project"], settings["location"]].filter((part) => part !== undefined).join("/");
+  const hasOwnAddress = kind === "anthropic" && fields.has("base_url");
+  if (required !== undefined && settings[required.setting] === undefined && entry.param(required.param) === undefined && !hasOwnAddress) {
+    context.report.fail(entry.paramsField.node.place, [...entry.paramsField.path, required.param], `is required, since the environment variable ${required.env} is not set`);
   }
-  const identity = JSON.stringify([key ?? "", baseUrl]);
+  const identity = JSON.stringify([kind, settings]);
   const known = providerNames.get(identity);
-  if (known !== undefined) return { provider: known, baseUrl };
-  const provider = providerNames.size === 0 ? "anthropic" : `anthropic-${providerNames.size + 1}`;
+  if (known !== undefined) return { provider: known, address };
+  const count = [...providerNames.values()].filter((name) => name === kind || name.startsWith(`${kind}-`)).length;
+  const provider = count === 0 ? kind : `${kind}-${count + 1}`;
   providerNames.set(identity, provider);
-  const schema = schemas.get("anthropic");
-  if (schema === undefined) throw new Error("the anthropic provider is missing from the registry");
-  const credential = key === undefined || key === "" ? {} : { api_key: key };
-  const checked = schema.safeParse({ ...credential, ...(baseUrl === "" ? {} : { base_url: baseUrl }) });
-  if (checked.success) providers.set(provider, { name: provider, kind: "anthropic", settings: checked.data });
+  const schema = schemas.get(kind);
+  if (schema === undefined) throw new Error(`the provider ${kind} is missing from the registry`);
+  const checked = schema.safeParse(settings);
+  if (checked.success) providers.set(provider, { name: provider, kind, settings: checked.data });
   else {
     for (const issue of remarksOf(checked.error.issues, scope.root, [], schema)) {
-      const field = issue.path[0] === "base_url" ? baseField : keyField;
-      context.report.fail((field ?? entry.paramsField).node.place, (field ?? entry.paramsField).path, issue.message);
+      const field = fields.get(String(issue.path[0])) ?? entry.paramsField;
+      context.report.fail(field.node.place, field.path, issue.message);
     }
   }
-  return { provider, baseUrl };
-}
-
-/** Without the part that the gateway adds itself; empty for Anthropic's own address. */
-function normalBase(text: string | undefined, field: Field | undefined, { context: { report } }: Scope): string {
-  if (text === undefined || field === undefined) return "";
-  const trimmed = text.replace(/\/+$/, "");
-  const base = trimmed.replace(/\/v1(?:\/messages)?$/, "");
-  if (base !== trimmed) report.warn(field.node.place, field.path, `\`${trimmed.slice(base.length)}\` at its end is left out: the gateway adds it`);
-  return base;
+  return { provider, address };
 }
 
 function readPrices(entry: ModelEntry, read: FieldReader): PriceOverride | undefined {

@@ -1,6 +1,7 @@
 /** The sections that both file formats share, from checked values to the form the rest of the house reads. */
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
+import { tlsFaults } from "../kernel/tls-pair.ts";
 import { nodeAt, placeAt, plainValue, type MapNode, type Path } from "./document.ts";
 import type { EgressConfig, GatewayConfig } from "./gateway-config.ts";
 import { codeOf } from "./interpolate.ts";
@@ -47,18 +48,10 @@ export type Sections = Pick<GatewayConfig, "listen" | "egress" | "store" | "limi
 /** Reports an unreadable certificate, a proxy that is none, and a public bind that nobody confirmed. */
 export function buildSections(file: ExtensionFile, root: MapNode, base: Path, context: LoadContext): Sections {
   const { listen, timeouts } = file;
-  const readable = (path: Path, name: string | undefined): string | undefined => readablePath(name, root, [...base, ...path], context);
   const bindFault = publicBindFault({ host: listen.host, isPublic: listen.public });
   const hostPath = [...base, "listen", "host"];
   if (bindFault !== undefined) context.report.fail(placeAt(root, hostPath), hostPath, bindFault);
-  const tls =
-    listen.tls === undefined
-      ? undefined
-      : {
-          certFile: readable(["listen", "tls", "cert_file"], listen.tls.cert_file) ?? "",
-          keyFile: readable(["listen", "tls", "key_file"], listen.tls.key_file) ?? "",
-          clientCaFile: readable(["listen", "tls", "client_ca_file"], listen.tls.client_ca_file),
-        };
+  const tls = listen.tls === undefined ? undefined : buildTls(listen.tls, root, [...base, "listen", "tls"], context);
   return {
     listen: { host: listen.host, port: listen.port, isPublic: listen.public, tls, trustedProxies: listen.trusted_proxies },
     egress: buildEgress(file.egress, root, base, context),
@@ -80,10 +73,28 @@ export function buildSections(file: ExtensionFile, root: MapNode, base: Path, co
   };
 }
 
+function buildTls(tls: NonNullable<ExtensionFile["listen"]["tls"]>, root: MapNode, base: Path, context: LoadContext): GatewayConfig["listen"]["tls"] {
+  const keys = { cert: "cert_file", key: "key_file", clientCa: "client_ca_file" } as const;
+  const read = (key: (typeof keys)[keyof typeof keys]): { readonly path: string; readonly text: string | undefined } | undefined => {
+    const name = tls[key];
+    return name === undefined ? undefined : readBesideFile(name, root, [...base, key], context);
+  };
+  const cert = read("cert_file");
+  const key = read("key_file");
+  const clientCa = read("client_ca_file");
+  if (cert?.text !== undefined && key?.text !== undefined && (clientCa === undefined || clientCa.text !== undefined)) {
+    for (const { file, message } of tlsFaults({ cert: cert.text, key: key.text, clientCa: clientCa?.text })) {
+      const path = [...base, keys[file]];
+      context.report.fail(placeAt(root, path), path, `this file ${message}`);
+    }
+  }
+  return { certFile: cert?.path ?? "", keyFile: key?.path ?? "", clientCaFile: clientCa?.path };
+}
+
 function buildEgress(egress: ExtensionFile["egress"], root: MapNode, base: Path, context: LoadContext): EgressConfig {
   const { env, report } = context;
   const path = [...base, "egress", "proxy"];
-  const caFile = readablePath(egress.ca_file, root, [...base, "egress", "ca_file"], context);
+  const caFile = egress.ca_file === undefined ? undefined : readBesideFile(egress.ca_file, root, [...base, "egress", "ca_file"], context).path;
   const noProxy = egress.no_proxy ?? noProxyFromEnvironment(env);
   // An empty value switches the environment's proxy off; an absent one does not.
   const written = nodeAt(root, path);
@@ -106,13 +117,13 @@ export function besideFile(file: string, path: string): string {
   return resolve(dirname(file), path);
 }
 
-function readablePath(name: string | undefined, root: MapNode, path: Path, context: LoadContext): string | undefined {
-  if (name === undefined) return undefined;
+/** The file's full path, and its text unless it cannot be read, which is reported. */
+function readBesideFile(name: string, root: MapNode, path: Path, context: LoadContext): { readonly path: string; readonly text: string | undefined } {
   const full = besideFile(context.path, name);
   try {
-    context.readFile(full);
+    return { path: full, text: context.readFile(full) };
   } catch (error) {
     context.report.fail(placeAt(root, path), path, `this file cannot be read (${codeOf(error)})`);
+    return { path: full, text: undefined };
   }
-  return full;
 }

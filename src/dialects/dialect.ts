@@ -74,9 +74,10 @@ export interface RenderedError {
 export interface Dialect {
   readonly id: string;
   /**
+   * @param named what the URL says in place of the body's `model` and `stream`, for envelopes that put them there
    * @throws GatewayError `client_body_malformed`, `client_field_invalid`
    */
-  inspect(body: Buffer, operation: string): RequestFacts;
+  inspect(body: Buffer, named?: { readonly model: string | undefined; readonly isStreaming: boolean }): RequestFacts;
   observe(): ReplyObserver;
   /**
    * What `ReplyObserver.usageJson` wrote, read again: how the usage splits into parts, and in which variant it was served.

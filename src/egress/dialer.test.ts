@@ -25,7 +25,7 @@ async function serve(listener: (request: IncomingMessage, response: ServerRespon
 }
 
 function dialer(origins: readonly string[], options: { proxy?: Secret; noProxy?: readonly string[] } = {}): Dialer {
-  const made = createDialer({ origins: new Set(origins), connectMs: 1_000, proxy: options.proxy, noProxy: options.noProxy ?? [], certificates: undefined });
+  const made = createDialer({ isConfigured: (origin) => origins.includes(origin), connectMs: 1_000, proxy: options.proxy, noProxy: options.noProxy ?? [], certificates: undefined });
   closers.push(() => made.close());
   return made;
 }

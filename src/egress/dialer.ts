@@ -20,7 +20,7 @@ export type SystemPurpose = "count_tokens" | "probe";
 export interface OutboundRequest {
   /** `https://host[:port]` of a configured destination. */
   readonly origin: string;
-  readonly method: "POST" | "GET" | "HEAD";
+  readonly method: "POST" | "GET" | "HEAD" | "PUT";
   /** Path and query. */
   readonly path: string;
   /** Flat list: name, value, … */
@@ -39,13 +39,18 @@ export interface Dialer {
   infer(admission: Admission, request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply>;
   /** As `infer`, for the closed list of purposes. */
   system(purpose: SystemPurpose, request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply>;
+  /**
+   * For a provider's own login with its cloud. The address is the operator's: from the configuration, the environment, or a
+   * credential file; metadata services, which stand on link-local addresses, are reachable here and nowhere else.
+   */
+  login(request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply>;
   /** Ends idle connections at once, busy ones when they are done. */
   close(): Promise<void>;
 }
 
 export interface DialerOptions {
-  /** The only origins that may be dialled. */
-  readonly origins: ReadonlySet<string>;
+  /** Whether a configured place has this origin; nothing else may be dialled, but for logins. */
+  readonly isConfigured: (origin: string) => boolean;
   readonly connectMs: number;
   readonly proxy: Secret | undefined;
   readonly noProxy: readonly string[];
@@ -56,21 +61,31 @@ export interface DialerOptions {
 export function createDialer(options: DialerOptions): Dialer {
   const pools = new Map<string, Pool>();
 
+  const loginPools = new Map<string, Pool>();
+
   const poolFor = (origin: string): Pool => {
     const known = pools.get(origin);
     if (known !== undefined) return known;
-    if (!options.origins.has(origin)) throw new GatewayError("gateway_internal", { internal: "dial to an origin that is not configured" });
+    if (!options.isConfigured(origin)) throw new GatewayError("gateway_internal", { internal: "dial to an origin that is not configured" });
     const made = createPool({ origin, connectMs: options.connectMs, lookup: guardedLookup, certificates: options.certificates, proxy: proxyFor(origin, options) });
     pools.set(origin, made);
     return made;
   };
+  const loginPoolFor = (origin: string): Pool => {
+    const known = loginPools.get(origin);
+    if (known !== undefined) return known;
+    const proxy = isMetadataOrigin(origin) ? undefined : proxyFor(origin, options);
+    const made = createPool({ origin, connectMs: options.connectMs, lookup: isMetadataOrigin(origin) ? systemLookupOf : guardedLookup, certificates: options.certificates, proxy });
+    loginPools.set(origin, made);
+    return made;
+  };
 
   // Nothing here may close over the request: its body would live as long as the reply.
-  const send = (request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply> => {
+  const send = (request: OutboundRequest, signal: AbortSignal, poolOf = poolFor): Promise<UpstreamReply> => {
     const { promise, reply } = expectReply(signal);
     if (!signal.aborted) {
       const { timeouts, ...wire } = request;
-      reply.attach(poolFor(request.origin).send({ ...wire, ...timeouts }, reply.sink));
+      reply.attach(poolOf(request.origin).send({ ...wire, ...timeouts }, reply.sink));
     }
     return promise;
   };
@@ -81,8 +96,9 @@ export function createDialer(options: DialerOptions): Dialer {
       return send(request, signal);
     },
     system: async (_purpose, request, signal) => send(request, signal),
+    login: async (request, signal) => send(request, signal, loginPoolFor),
     close() {
-      for (const pool of pools.values()) pool.close();
+      for (const pool of [...pools.values(), ...loginPools.values()]) pool.close();
       return Promise.resolve();
     },
   };
@@ -115,6 +131,14 @@ const guardedLookup: LookupFunction = (hostname, lookupOptions, callback) => {
     else callback(null, first.address, first.family);
   });
 };
+
+/** Metadata services: Google's by its name, the others by their addresses, which the guard takes as the operator's word. */
+function isMetadataOrigin(origin: string): boolean {
+  const host = new URL(origin).hostname;
+  return host === "metadata.google.internal" || host.startsWith("169.254.") || host === "[fd00:ec2::254]" || host === "[fd00:ec2::23]";
+}
+
+const systemLookupOf: LookupFunction = (hostname, lookupOptions, callback) => systemLookup(hostname, lookupOptions, callback as never);
 
 /** `NO_PROXY` as curl and Node read it: exact host, `.suffix`, suffix of labels, or `*`. */
 function isExempt(host: string, noProxy: readonly string[]): boolean {

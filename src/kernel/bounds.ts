@@ -24,3 +24,6 @@ export const attributionLengthMax = 256;
 export const modelNameLengthMax = 256;
 /** Distinct kinds of refusals counted between two writes to the audit table. */
 export const refusalKindsMax = 1_000;
+
+/** Bytes of an error reply that is read before it is judged. */
+export const errorReplyBytesMax = 64 * 1024;

@@ -43,6 +43,7 @@ const catalogue = {
   client_closed: { blame: "client", status: 499, type: "invalid_request_error", text: "The client went away." },
   upstream_unreachable: { blame: "upstream", status: 502, type: "api_error", text: "The model provider could not be reached." },
   upstream_slow: { blame: "upstream", status: 504, type: "api_error", text: "The model provider did not answer in time." },
+  upstream_refused: { blame: "upstream", status: 502, type: "api_error", text: "The model provider refused the request." },
   upstream_reply_invalid: { blame: "upstream", status: 502, type: "api_error", text: "The model provider sent a reply that cannot be passed on." },
   upstream_stream_broken: { blame: "upstream", status: 502, type: "api_error", text: "The model provider's stream broke off before its end." },
   upstream_stream_idle: { blame: "upstream", status: 504, type: "api_error", text: "The model provider's stream fell silent for too long." },

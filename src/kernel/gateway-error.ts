@@ -15,6 +15,7 @@ export interface GatewayErrorDetails {
   readonly status?: number;
   readonly type?: string;
   readonly shouldRetry?: false;
+  readonly retryAfterSeconds?: number;
   readonly cause?: unknown;
 }
 
@@ -33,14 +34,15 @@ export class GatewayError extends Error {
 
   /** The catalogue's row with this error's own overrides applied. */
   get spec(): ErrorSpec {
-    const { status, type, shouldRetry, publicText } = this.details;
+    const { status, type, shouldRetry, retryAfterSeconds, publicText } = this.details;
     const base = errorCodes[this.code];
-    if (status === undefined && type === undefined && shouldRetry === undefined && publicText === undefined) return base;
+    if (status === undefined && type === undefined && shouldRetry === undefined && retryAfterSeconds === undefined && publicText === undefined) return base;
     return {
       ...base,
       ...(status === undefined ? {} : { status }),
       ...(type === undefined ? {} : { type }),
       ...(shouldRetry === undefined ? {} : { shouldRetry }),
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
       ...(publicText === undefined ? {} : { text: publicText }),
     };
   }

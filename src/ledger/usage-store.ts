@@ -69,6 +69,8 @@ export interface LedgerRow {
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly upstreamRequestId: string | null;
+  /** What was taken out of the request for the place that served it; empty for nothing. */
+  readonly loss: string;
 }
 
 /** A later correction of a closed attempt's cost. The attempt's own row is never changed. */

@@ -3,17 +3,15 @@
  * only then is there an Admission, without which the dialer sends nothing.
  */
 import { mintAdmission } from "../egress/admission.ts";
-import { GatewayError } from "../kernel/gateway-error.ts";
 import { newId, type Id } from "../kernel/ids.ts";
 import { attributionOf } from "./attribution.ts";
 import type { AttemptOpening } from "./books.ts";
 import type { Admitted, Planned, PlannedTarget } from "./exchange.ts";
 import type { Services } from "./services.ts";
 
-/** @throws GatewayError `gateway_overloaded`, `gateway_store_unavailable`; then nothing was written and nothing was sent */
+/** @throws GatewayError `gateway_store_unavailable`; then nothing was written and nothing was sent */
 export async function admit(services: Services, planned: Planned): Promise<Admitted> {
   const { exchange, principal } = planned;
-  if (services.load.inFlight > exchange.snapshot.config.limits.inFlightMax) throw new GatewayError("gateway_overloaded");
   const firstOpening = openingFor(services, planned, planned.targets[0]!, 1);
   await services.books.openEntry(firstOpening);
   return { ...planned, admission: mintAdmission(exchange.requestId, principal.keyId), firstOpening };

@@ -61,6 +61,8 @@ export interface AttemptClosing {
   readonly durationMs: number;
   readonly responseBytes: number;
   readonly upstreamRequestId: string | null;
+  /** What was taken out of the request for this place, comma separated; empty for nothing. */
+  readonly loss: string;
 }
 
 export interface Books {

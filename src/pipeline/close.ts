@@ -53,6 +53,7 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
     durationMs: Math.round(services.clock.monotonic() - attempt.dispatchedAt),
     responseBytes: ending.responseBytes,
     upstreamRequestId: ending.upstreamRequestId ?? null,
+    loss: attempt.loss.join(", "),
   });
 }
 

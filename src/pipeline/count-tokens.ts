@@ -3,15 +3,18 @@
  * door. Never guessed, never billed, so it has no entry in the ledger.
  */
 import { asGatewayError, GatewayError } from "../kernel/gateway-error.ts";
-import { forwardableReplyHeaders, headerValue } from "../wire/headers.ts";
+import type { UpstreamReply } from "../egress/reply.ts";
+import { decodeWhole } from "../wire/content-coding.ts";
+import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
 import { buildRequest } from "./attempt.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Exchange, PlannedTarget } from "./exchange.ts";
 import { identify } from "./identify.ts";
 import { plan } from "./plan.ts";
 import { receive } from "./receive.ts";
 import { refuse } from "./refuse.ts";
 import { finish, start } from "./report.ts";
 import type { Services } from "./services.ts";
+import { collectReply, credentialRejected, told } from "./verdict.ts";
 
 const replyBytesMax = 1024 * 1024;
 
@@ -24,27 +27,13 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
     exchange.report.provider = target.place.name;
     exchange.report.targetId = target.target.id;
     exchange.report.attempts = 1;
-    const outbound = await buildRequest(planned, target);
+    const { outbound, loss } = await buildRequest(services, planned, target);
     const sentAt = services.clock.monotonic();
     const reply = await services.dialer.system("count_tokens", outbound, exchange.abort.signal);
     const headAt = services.clock.monotonic();
-    const ownsCredential = target.target.credential === "client";
-    if (target.place.provider.classify(reply.status, ownsCredential) === "credential") {
-      reply.abort();
-      throw new GatewayError("gateway_credential_rejected", { internal: `${target.place.name} answered ${reply.status}` });
-    }
-    if (reply.status === 200 && headerValue(reply.headers, "content-type")?.startsWith("application/json") !== true) {
-      reply.abort();
-      throw new GatewayError("upstream_reply_invalid", { internal: "count_tokens answered without JSON" });
-    }
-    if (reply.status >= 300 && reply.status < 400) {
-      reply.abort();
-      throw new GatewayError("upstream_reply_invalid", { internal: `redirect with status ${reply.status}` });
-    }
-    const body = await collect(reply);
-    if (reply.status === 200 && body.length === 0) throw new GatewayError("upstream_reply_invalid", { internal: "count_tokens answered with nothing" });
-    const headers = forwardableReplyHeaders(reply.headers, ownsCredential);
-    if (headerValue(headers, "request-id") === undefined) headers.push("request-id", exchange.requestId);
+    const body = await readCount(reply, target, exchange);
+    const headers = countHeaders(reply, target, exchange);
+    if (loss.length > 0) headers.push("x-tollgate-loss", loss.join(", "));
     const overheadMs = sentAt - exchange.startedAt + (services.clock.monotonic() - headAt);
     exchange.report.overheadMs = overheadMs;
     exchange.report.responseBytes = body.length;
@@ -59,21 +48,54 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
   }
 }
 
-function collect(reply: Awaited<ReturnType<Services["dialer"]["system"]>>): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let bytesRead = 0;
-  return new Promise((resolve, reject) => {
-    reply.consume({
-      data(bytes) {
-        bytesRead += bytes.length;
-        if (bytesRead > replyBytesMax) {
-          reply.abort();
-          return reject(new GatewayError("upstream_reply_invalid", { internal: "count_tokens reply too large" }));
-        }
-        pieces.push(bytes);
-      },
-      end: () => resolve(Buffer.concat(pieces)),
-      fail: reject,
-    });
-  });
+/** @throws GatewayError when the reply may not be passed on as it is */
+async function readCount(reply: UpstreamReply, planned: PlannedTarget, exchange: Exchange): Promise<Buffer> {
+  const { place, target } = planned;
+  const { provider } = place;
+  const ownsCredential = target.credential === "client";
+  const giveUp = (fault: GatewayError): GatewayError => {
+    reply.abort();
+    return fault;
+  };
+  if (reply.status >= 400 && provider.judge === undefined && provider.classify(reply.status, ownsCredential) === "credential") throw giveUp(credentialRejected(planned, reply.status, ""));
+  if (reply.status === 200 && headerValue(reply.headers, "content-type")?.startsWith("application/json") !== true) throw giveUp(invalidReply("count_tokens answered without JSON"));
+  if (reply.status >= 300 && reply.status < 400) throw giveUp(invalidReply(`redirect with status ${reply.status}`));
+  const body = await collectReply(reply, replyBytesMax);
+  if (reply.status >= 400 && provider.judge !== undefined) {
+    const decoded = (await decodeWhole(headerValue(reply.headers, "content-encoding"), body, replyBytesMax)) ?? body;
+    const verdict = provider.judge({ status: reply.status, headers: reply.headers, body: decoded, ownsCredential });
+    if (verdict.replyClass === "credential") throw credentialRejected(planned, reply.status, "");
+    if (verdict.told !== undefined) throw told(verdict, reply, decoded);
+  }
+  if (reply.status !== 200) return body;
+  if (body.length === 0) throw invalidReply("count_tokens answered with nothing");
+  return reshaped(reply, planned, exchange) ? await reshapeCount(reply, planned, exchange, body) : body;
+}
+
+/** Whether the count is written differently at the two ends. */
+function reshaped(reply: UpstreamReply, { place }: PlannedTarget, { ingress }: Exchange): boolean {
+  return reply.status === 200 && (place.provider.countReply !== undefined || ingress.packCount !== undefined);
+}
+
+async function reshapeCount(reply: UpstreamReply, { place }: PlannedTarget, { ingress }: Exchange, body: Buffer): Promise<Buffer> {
+  const decoded = await decodeWhole(headerValue(reply.headers, "content-encoding"), body, replyBytesMax);
+  if (decoded === undefined) throw invalidReply("count_tokens answered in an unknown coding");
+  try {
+    const counted = place.provider.countReply?.(decoded) ?? decoded;
+    return ingress.packCount?.(counted) ?? counted;
+  } catch (fault) {
+    throw invalidReply(`count_tokens answered unreadably: ${String(fault)}`);
+  }
+}
+
+/** A count that was rewritten has another length, and no coding. */
+function countHeaders(reply: UpstreamReply, planned: PlannedTarget, exchange: Exchange): string[] {
+  let headers = forwardableReplyHeaders(reply.headers, planned.target.credential === "client");
+  if (reshaped(reply, planned, exchange)) headers = withoutHeader(withoutHeader(headers, "content-length"), "content-encoding");
+  if (headerValue(headers, exchange.ingress.requestIdHeader) === undefined) headers.push(exchange.ingress.requestIdHeader, exchange.requestId);
+  return headers;
+}
+
+function invalidReply(internal: string): GatewayError {
+  return new GatewayError("upstream_reply_invalid", { internal });
 }

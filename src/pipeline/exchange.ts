@@ -12,6 +12,7 @@ import type { Id } from "../kernel/ids.ts";
 import type { ClientCredential, Operation } from "../providers/provider.ts";
 import type { Route, RouteTarget } from "../routing/route.ts";
 import type { AttemptOpening } from "./books.ts";
+import type { Ingress } from "./ingress.ts";
 import type { Place, Snapshot } from "./snapshot.ts";
 
 /** A request that was matched to a route, before anything is known about its sender. */
@@ -20,6 +21,7 @@ export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly dialect: Dialect;
+  readonly ingress: Ingress;
   readonly operation: Operation;
   readonly snapshot: Snapshot;
   /** Query string with its `?`, or empty. */
@@ -90,6 +92,8 @@ export interface Attempt {
   readonly observer: ReplyObserver;
   /** Monotonic. */
   readonly dispatchedAt: number;
+  /** What was taken out of the request for this place; known once it is built. */
+  loss: readonly string[];
 }
 
 /** The reply that goes to the client; from here on there is no other. */

@@ -7,11 +7,18 @@ import type { Services } from "./services.ts";
 export function identify(services: Services, exchange: Exchange): Identified {
   const { request, report } = exchange;
   const result = services.authenticator.authenticate(request.headers, exchange.startedAtMs);
-  if (!result.ok) throw new GatewayError(result.code);
+  if (!result.ok) throw refusal(exchange, result.code);
   const { principal } = result;
   report.keyId = principal.keyId;
   if (!principal.mayInfer) throw new GatewayError("client_role_insufficient", { publicText: "The admin key does not call models; use a developer key." });
   return { exchange, principal, keyHeader: result.header, notice: result.notice, clientCredential: clientCredential(services, exchange, result.header) };
+}
+
+/** An AWS client signs with its own AWS keys unless it is told not to; a signature names nobody here. */
+function refusal({ request, ingress }: Exchange, code: "client_key_missing" | "client_key_invalid"): GatewayError {
+  if (ingress.envelope !== "bedrock" || request.headers.authorization?.startsWith("AWS4-HMAC-SHA256") !== true) return new GatewayError(code);
+  const publicText = "This request is signed with AWS keys, which say nothing about a Tollgate key: set CLAUDE_CODE_SKIP_BEDROCK_AUTH=1 and put the key in ANTHROPIC_AUTH_TOKEN, or use it as AWS_BEARER_TOKEN_BEDROCK.";
+  return new GatewayError(code, { publicText });
 }
 
 /**

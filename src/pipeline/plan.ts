@@ -21,7 +21,7 @@ export function plan(received: Received): Planned {
   const targets = route.targets.flatMap((target): PlannedTarget[] => {
     const place = snapshot.places.get(target.target.provider);
     const isUsable = place !== undefined && (target.target.credential === "provider" || received.clientCredential !== undefined);
-    return isUsable ? [{ ...target, place }] : [];
+    return isUsable ? [{ ...target, upstreamModel: place.provider.modelName?.(target.upstreamModel, place.settings) ?? target.upstreamModel, place }] : [];
   });
   if (targets.length === 0) throw new GatewayError("gateway_credential_missing", { internal: `key ${principal.keyId}` });
   return { ...received, route, targets };
@@ -29,7 +29,10 @@ export function plan(received: Received): Planned {
 
 function accessibleRoute(received: Received, requested: string): Route {
   const { exchange, principal } = received;
-  const route = exchange.snapshot.routes.resolve(resolveAlias(principal.key?.aliases ?? {}, requested));
+  const { routes } = exchange.snapshot;
+  const name = resolveAlias(principal.key?.aliases ?? {}, requested);
+  // Cloud clients name models as their cloud does; rights follow what that is here.
+  const route = exchange.ingress.envelope === "messages" ? routes.resolve(name) : routes.resolveCloudName(name);
   if (route !== undefined && mayUseModel(principal, route.publicName, route.model.accessGroups)) return route;
   throw modelUnavailable(received, requested);
 }

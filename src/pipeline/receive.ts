@@ -6,22 +6,25 @@ import type { Identified, Received } from "./exchange.ts";
 import type { Services } from "./services.ts";
 
 /**
- * @throws GatewayError `client_body_too_large`, `client_body_slow`, `client_body_incomplete`, `client_body_malformed`,
+ * @throws GatewayError `gateway_overloaded` before anything is read, since bodies are what fills the memory; `client_body_too_large`, `client_body_slow`, `client_body_incomplete`, `client_body_malformed`,
  *   `client_field_invalid`
  */
 export async function receive(services: Services, identified: Identified): Promise<Received> {
   const { exchange } = identified;
   const { config } = exchange.snapshot;
+  if (services.load.inFlight > config.limits.inFlightMax) throw new GatewayError("gateway_overloaded");
   const encoding = exchange.request.headers["content-encoding"];
   if (encoding !== undefined && encoding !== "identity") {
     throw new GatewayError("client_body_malformed", { publicText: "Compressed request bodies are not read here; send the body without content-encoding." });
   }
   const timer = services.clock.after(config.timeouts.requestBodyMs, () => exchange.abort.abort(new GatewayError("client_body_slow")));
   try {
-    const body = await readBody(exchange.request, config.limits.bodyBytesMax, exchange.abort.signal);
-    const facts = exchange.dialect.inspect(body, exchange.operation);
+    const { ingress } = exchange;
+    const sent = await readBody(exchange.request, config.limits.bodyBytesMax, exchange.abort.signal);
+    const body = ingress.unpackCount?.(sent) ?? sent;
+    const facts = exchange.dialect.inspect(body, ingress.url);
     const { report } = exchange;
-    report.requestBytes = body.length;
+    report.requestBytes = sent.length;
     report.model = facts.model;
     report.isStreaming = facts.isStreaming;
     return { ...identified, payload: { bytes: body }, facts };

@@ -12,7 +12,7 @@ export function refuse(services: Services, exchange: Exchange, fault: GatewayErr
     if (!response.writableEnded) response.destroy();
     return;
   }
-  const rendered = exchange.dialect.renderError(fault, requestId);
+  const rendered = exchange.ingress.renderError(fault, requestId);
   const body = Buffer.from(rendered.body);
   response.writeHead(rendered.status, { ...rendered.headers, "x-tollgate-request-id": requestId, "content-length": body.length });
   response.end(body);

@@ -9,12 +9,14 @@ import { releaseMemory } from "../kernel/memory.ts";
 import { formatUsd } from "../kernel/money.ts";
 import { decodeFor, decodeWhole } from "../wire/content-coding.ts";
 import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
-import { createEventSplitter } from "../wire/sse.ts";
 import type { AttemptOutcome } from "./books.ts";
 import { closeAttempt, priced, usageOf } from "./close.ts";
 import type { Committed } from "./exchange.ts";
 import { watchOf } from "./report.ts";
+import { upstreamRequestId } from "./failover.ts";
 import type { Services } from "./services.ts";
+import { createStreamPath, type Passed } from "./stream-path.ts";
+import { framedType } from "./verdict.ts";
 
 const nothing = Buffer.alloc(0);
 
@@ -31,8 +33,8 @@ export async function relay(services: Services, committed: Committed): Promise<v
   const { exchange, attempt, reply } = committed;
   letBodyGo(committed);
   const type = headerValue(reply.headers, "content-type")?.toLowerCase() ?? "";
-  const isStream = type.startsWith("text/event-stream");
-  const passing = await (isStream ? passStream(services, committed) : passPlain(services, committed));
+  const isFramed = type.startsWith(framedType);
+  const passing = await (isFramed || type.startsWith("text/event-stream") ? passStream(services, committed, isFramed) : passPlain(services, committed));
   exchange.report.firstEventMs = passing.firstEventMs;
   exchange.report.responseBytes = passing.responseBytes;
   closeAttempt(services, exchange, {
@@ -43,7 +45,7 @@ export async function relay(services: Services, committed: Committed): Promise<v
     billing: reply.status < 400 && (passing.outcome !== "upstream_error" || attempt.observer.hasStarted()) ? "likely" : "none",
     firstEventMs: passing.firstEventMs,
     responseBytes: passing.responseBytes,
-    upstreamRequestId: headerValue(reply.headers, "request-id"),
+    upstreamRequestId: upstreamRequestId(reply.headers),
   });
   if (passing.fault !== undefined) throw passing.fault;
 }
@@ -62,7 +64,8 @@ function commit(services: Services, committed: Committed, replyHeaders: readonly
   const overheadMs = attempt.dispatchedAt - exchange.startedAt + (now - headAt);
   exchange.report.overheadMs = overheadMs;
   const headers = forwardableReplyHeaders(replyHeaders, attempt.planned.target.credential === "client");
-  if (headerValue(headers, "request-id") === undefined) headers.push("request-id", exchange.requestId);
+  const { requestIdHeader } = exchange.ingress;
+  if (headerValue(headers, requestIdHeader) === undefined) headers.push(requestIdHeader, exchange.requestId);
   headers.push(
     "x-tollgate-request-id", exchange.requestId,
     "x-tollgate-overhead-ms", overheadMs.toFixed(2),
@@ -70,15 +73,23 @@ function commit(services: Services, committed: Committed, replyHeaders: readonly
     "x-litellm-model-id", attempt.planned.target.id,
     ...extra,
   );
+  if (attempt.loss.length > 0) headers.push("x-tollgate-loss", attempt.loss.join(", "));
   if (committed.notice !== undefined) headers.push("x-tollgate-notice", committed.notice);
   exchange.response.writeHead(reply.status, headers);
 }
 
-function passStream(services: Services, committed: Committed): Promise<Passing> {
+/** Without a length, since a ping or an error event may come in between. */
+function streamHeaders(headers: readonly string[], contentType: string | undefined, isCoded: boolean): readonly string[] {
+  let result = withoutHeader(headers, "content-length");
+  if (isCoded) result = withoutHeader(result, "content-encoding");
+  return contentType === undefined ? result : [...withoutHeader(result, "content-type"), "content-type", contentType];
+}
+
+function passStream(services: Services, committed: Committed, isFramed: boolean): Promise<Passing> {
   const { exchange, attempt, reply } = committed;
   const { response } = exchange;
   const watched = watchOf(exchange);
-  const splitter = createEventSplitter();
+  const path = createStreamPath(exchange.dialect, exchange.ingress, isFramed ? attempt.planned.place.provider.unframe?.() : undefined);
   const coding = headerValue(reply.headers, "content-encoding");
   const isCoded = coding !== undefined && coding.toLowerCase() !== "identity";
   let firstEventMs: number | undefined;
@@ -89,31 +100,31 @@ function passStream(services: Services, committed: Committed): Promise<Passing> 
       response.off("drain", onDrain);
       resolve({ outcome, fault, firstEventMs, responseBytes });
     };
+    let isOver = false;
     let flow: Pick<UpstreamReply, "pause" | "resume"> = reply;
     const onDrain = (): void => flow.resume();
-    const write = (bytes: Buffer): void => {
+    const write = ({ out, events }: Passed): void => {
+      if (out.length === 0) return;
       if (firstEventMs === undefined) {
         firstEventMs = services.clock.monotonic() - attempt.dispatchedAt;
-        // Without a length, since a ping or an error event may come in between.
-        const headers = withoutHeader(reply.headers, "content-length");
-        commit(services, committed, isCoded ? withoutHeader(headers, "content-encoding") : headers);
+        commit(services, committed, streamHeaders(reply.headers, path.contentType, isCoded));
         watched?.onSilence(exchange.snapshot.config.timeouts.pingMs, ping);
         services.metrics.streamOpened();
       }
-      responseBytes += bytes.length;
-      if (!response.write(bytes)) flow.pause();
-      tap(services, committed, () => attempt.observer.streamEvents(bytes));
+      responseBytes += out.length;
+      if (!response.write(out)) flow.pause();
+      if (events.length > 0) tap(services, committed, () => attempt.observer.streamEvents(events));
     };
     const ping = (): void => {
-      if (attempt.observer.hasStarted() && splitter.isAtBorder() && !response.writableNeedDrain && !response.writableEnded) response.write(exchange.dialect.ping);
+      if (attempt.observer.hasStarted() && path.isAtBorder() && !response.writableNeedDrain && !response.writableEnded) response.write(path.ping);
     };
     const finishWith = (outcome: AttemptOutcome, fault: GatewayError | undefined): void => {
       if (firstEventMs === undefined) return done(outcome, fault ?? new GatewayError("upstream_reply_invalid", { internal: "empty stream" }));
       if (fault !== undefined) {
         exchange.report.fault = fault;
         // Inside an event that was too large to be held back, only a broken connection tells the client the truth.
-        if (!splitter.isAtBorder()) response.destroy();
-        if (!response.destroyed) response.write(exchange.dialect.streamError(fault, exchange.requestId));
+        if (!path.isAtBorder()) response.destroy();
+        if (!response.destroyed && !path.hasPassed(fault)) response.write(path.error(fault, exchange.requestId));
       }
       services.metrics.streamClosed();
       response.end();
@@ -121,18 +132,25 @@ function passStream(services: Services, committed: Committed): Promise<Passing> 
     };
     const consumer: ReplyConsumer = {
       data(bytes) {
+        if (isOver) return;
         watched?.touch();
-        const events = splitter.push(bytes);
-        if (events.length > 0) write(events);
+        write(path.push(bytes));
+        const fault = path.fault();
+        if (fault === undefined) return;
+        isOver = true;
+        reply.abort();
+        finishWith("upstream_error", fault);
       },
       end() {
-        const last = splitter.finish();
-        if (last.isWhole && last.bytes.length > 0) write(last.bytes);
+        if (isOver) return;
+        const last = path.finish();
+        write(last);
         const ending = last.isWhole ? attempt.observer.ending() : "broken";
         if (ending === "broken") finishWith("broken", new GatewayError("upstream_stream_broken"));
         else finishWith(ending === "error" ? "upstream_error" : "completed", undefined);
       },
       fail(fault) {
+        if (isOver) return;
         // After the last event there is nothing left to break, and nothing may follow.
         const ending = attempt.observer.ending();
         if (ending === "broken") finishWith(outcomeOf(fault), fault);
@@ -226,5 +244,5 @@ function tap(services: Services, committed: Committed, observe: () => void): voi
 
 function outcomeOf(fault: GatewayError): AttemptOutcome {
   if (fault.code === "client_closed") return "client_closed";
-  return fault.code === "upstream_stream_idle" || fault.code === "gateway_time_exceeded" ? "timed_out" : "broken";
+  return fault.code === "upstream_stream_idle" || fault.code === "gateway_time_exceeded" || fault.code === "gateway_draining" ? "timed_out" : "broken";
 }

@@ -13,7 +13,7 @@ export function start(services: Services, exchange: Exchange): Watched {
   exchange.response.once("close", () => {
     if (!exchange.response.writableFinished) exchange.abort.abort(new GatewayError("client_closed"));
   });
-  const watched = services.watch.add(exchange.snapshot.config.timeouts.totalMs, () => exchange.abort.abort(new GatewayError("gateway_time_exceeded")));
+  const watched = services.watch.add(exchange.snapshot.config.timeouts.totalMs, (fault) => exchange.abort.abort(fault));
   watches.set(exchange, watched);
   return watched;
 }

@@ -5,6 +5,7 @@ import type { Authenticator } from "../identity/authenticate.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import type { BetaMemory } from "../routing/beta-memory.ts";
 import type { Books } from "./books.ts";
 import type { StreamWatch } from "./stream-watch.ts";
 
@@ -15,8 +16,9 @@ export interface Services {
   readonly dialer: Dialer;
   readonly watch: StreamWatch;
   readonly refusals: RefusalLog;
+  readonly betaMemory: BetaMemory;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Requests in work now. */
+  /** Requests in work now, and ever begun. */
   readonly load: { inFlight: number; total: number };
 }

@@ -9,6 +9,8 @@ export interface Place {
   readonly name: string;
   readonly provider: Provider;
   readonly settings: unknown;
+  /** What the provider's login gave; kept fresh by itself. */
+  readonly credentials: unknown;
   readonly destination: Destination;
 }
 

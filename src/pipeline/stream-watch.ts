@@ -3,6 +3,7 @@
  * event would cost more than the event.
  */
 import type { Clock } from "../kernel/clock.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
 
 const sweepMs = 1_000;
 
@@ -16,8 +17,10 @@ export interface Watched {
 }
 
 export interface StreamWatch {
-  /** Watches one request from now on; `onOverdue` is called once, after `totalMs`. */
-  add(totalMs: number, onOverdue: () => void): Watched;
+  /** Watches one request from now on; `onEnd` is called at most once: after `totalMs`, or by `endAll`. */
+  add(totalMs: number, onEnd: (fault: GatewayError) => void): Watched;
+  /** Ends every request under watch. */
+  endAll(fault: GatewayError): void;
   /** Requests under watch. */
   size(): number;
   close(): void;
@@ -27,7 +30,7 @@ interface Item {
   dueAt: number;
   lastAt: number;
   silenceMs: number;
-  onOverdue: () => void;
+  onEnd: (fault: GatewayError) => void;
   onSilence: (() => void) | undefined;
 }
 
@@ -38,7 +41,7 @@ export function createStreamWatch(clock: Clock): StreamWatch {
     for (const item of items) {
       if (now >= item.dueAt) {
         items.delete(item);
-        item.onOverdue();
+        item.onEnd(new GatewayError("gateway_time_exceeded"));
       } else if (item.onSilence !== undefined && now - item.lastAt >= item.silenceMs) {
         item.lastAt = now;
         item.onSilence();
@@ -46,9 +49,9 @@ export function createStreamWatch(clock: Clock): StreamWatch {
     }
   });
   return {
-    add(totalMs, onOverdue) {
+    add(totalMs, onEnd) {
       const now = clock.monotonic();
-      const item: Item = { dueAt: now + totalMs, lastAt: now, silenceMs: Infinity, onOverdue, onSilence: undefined };
+      const item: Item = { dueAt: now + totalMs, lastAt: now, silenceMs: Infinity, onEnd, onSilence: undefined };
       items.add(item);
       return {
         touch: () => void (item.lastAt = clock.monotonic()),
@@ -59,6 +62,11 @@ export function createStreamWatch(clock: Clock): StreamWatch {
         },
         stop: () => void items.delete(item),
       };
+    },
+    endAll(fault) {
+      const ended = [...items];
+      items.clear();
+      for (const item of ended) item.onEnd(fault);
     },
     size: () => items.size,
     close: () => timer.cancel(),

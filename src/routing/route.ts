@@ -21,6 +21,11 @@ export interface RouteTarget {
 /** Resolves names against one snapshot. */
 export interface RouteTable {
   resolve(name: string): Route | undefined;
+  /**
+   * As `resolve`, for clients that name models as their cloud does: a public name, the id or ARN that a target is configured
+   * with, or a cloud's id of a Claude model, which counts as the name Anthropic gives it.
+   */
+  resolveCloudName(name: string): Route | undefined;
   /** Public names to list, patterns expanded over `knownNames`, hidden aliases left out; in file order. */
   list(knownNames: readonly string[]): readonly Route[];
   /** Every Claude name resolves. */
@@ -36,16 +41,34 @@ interface Pattern {
 /** Claude Code strips `[1m]` itself and sends a beta; other clients may leave it on. */
 const contextSuffix = /\[1m\]$/;
 
+/** https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html, checked 2026-11. */
+const bedrockId = /^(?:arn:aws[a-z-]*:bedrock:[^/]*:(?:inference-profile|foundation-model)\/)?(?:[a-z-]+\.)?anthropic\.(claude-[a-z0-9.-]+?)(?:-v\d+)?(?::\d+)?$/;
+/** https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude, checked 2026-11. */
+const vertexId = /^(claude-[a-z0-9.-]+)@(?:(\d{8})|default|latest)$/;
+
+/** Anthropic's name of a model that a cloud's id names; undefined for what is no such id. */
+export function claudeNameOf(cloudName: string): string | undefined {
+  const bedrock = bedrockId.exec(cloudName);
+  if (bedrock !== null) return bedrock[1];
+  const vertex = vertexId.exec(cloudName);
+  if (vertex === null) return undefined;
+  return vertex[2] === undefined ? vertex[1] : `${vertex[1]}-${vertex[2]}`;
+}
+
 export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAliases">): RouteTable {
   const exact = new Map<string, ModelConfig>();
   const byTarget = new Map<string, { model: ModelConfig; target: TargetConfig }>();
+  const byUpstreamName = new Map<string, { model: ModelConfig; target: TargetConfig }>();
   const patterns: Pattern[] = [];
   for (const model of config.models) {
     const star = model.name.indexOf("*");
     if (star === -1) setOnce(exact, model.name, model);
     else patterns.push({ model, prefix: model.name.slice(0, star), suffix: model.name.slice(star + 1) });
     for (const alias of model.aliases) setOnce(exact, alias, model);
-    for (const target of model.targets) setOnce(byTarget, target.id, { model, target });
+    for (const target of model.targets) {
+      setOnce(byTarget, target.id, { model, target });
+      if (!model.name.includes("*") && !target.model.includes("*")) setOnce(byUpstreamName, target.model, { model, target });
+    }
   }
   // Longer fixed parts are more specific; equal ones keep file order.
   patterns.sort((a, b) => b.prefix.length + b.suffix.length - a.prefix.length - a.suffix.length);
@@ -63,13 +86,23 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
     return undefined;
   };
 
+  const resolve = (name: string): Route | undefined => {
+    if (exact.has(name)) return resolveDirect(name);
+    const group = config.modelAliases.get(name);
+    if (group !== undefined) return resolveDirect(group.model);
+    return resolveDirect(name) ?? (contextSuffix.test(name) ? resolveDirect(name.replace(contextSuffix, "")) : undefined);
+  };
+
   return {
     isOpen: config.models.some(({ name }) => name === "*" || name === "claude-*"),
-    resolve(name) {
-      if (exact.has(name)) return resolveDirect(name);
-      const group = config.modelAliases.get(name);
-      if (group !== undefined) return resolveDirect(group.model);
-      return resolveDirect(name) ?? (contextSuffix.test(name) ? resolveDirect(name.replace(contextSuffix, "")) : undefined);
+    resolve,
+    resolveCloudName(name) {
+      if (exact.has(name) || config.modelAliases.has(name)) return resolve(name);
+      const configured = byUpstreamName.get(name);
+      if (configured !== undefined) return routeOf(configured.model, configured.model.name, undefined);
+      const claudeName = claudeNameOf(name);
+      // Before patterns: `*` would take a cloud's id for a name that every place knows.
+      return (claudeName === undefined ? undefined : resolve(claudeName)) ?? resolve(name);
     },
     list(knownNames) {
       const names = new Set<string>();

@@ -15,9 +15,10 @@ import type { Snapshot } from "../pipeline/snapshot.ts";
 import { dialects } from "../dialects/registry.ts";
 import { sourceAddress } from "./client-address.ts";
 import { writeError } from "./error-writer.ts";
+import { inferenceProfiles } from "./ingress/bedrock-profiles.ts";
 import { listModels, showModel } from "./models.ts";
 import { guardRequest } from "./request-guard.ts";
-import type { ErrorShape, RouteMatch, Router } from "./route-table.ts";
+import type { ErrorShape, OpenAnswer, RouteMatch, Router } from "./route-table.ts";
 
 export interface DispatchOptions {
   readonly services: Services;
@@ -58,9 +59,10 @@ function serve(options: DispatchOptions, matched: Matched): void {
   const { row } = matched.match;
   switch (row.plane) {
     case "inference": {
-      if (options.isDraining()) throw new GatewayError("gateway_draining");
-      const exchange = createExchange(options, matched, row.operation);
-      void (row.operation === "messages" ? handle(options.services, exchange) : handleCountTokens(options.services, exchange));
+      const opened = row.open(matched.match.params);
+      const exchange = createExchange(options, matched, opened);
+      if (options.isDraining()) return refuseEarly(options, exchange, new GatewayError("gateway_draining"));
+      void (opened.operation === "messages" ? handle(options.services, exchange) : handleCountTokens(options.services, exchange));
       return;
     }
     case "unsupported":
@@ -104,8 +106,10 @@ async function answer(options: DispatchOptions, matched: Matched): Promise<void>
   else sendJson(matched, reply.status, reply.body);
 }
 
-async function answerOpen(options: DispatchOptions, response: ServerResponse, kind: "hello" | "events" | "live" | "ready"): Promise<void> {
+async function answerOpen(options: DispatchOptions, response: ServerResponse, kind: OpenAnswer): Promise<void> {
   if (kind === "hello") return send(response, 200, "text/plain; charset=utf-8", "");
+  if (kind === "profiles") return send(response, 200, "application/json", inferenceProfiles());
+  if (kind === "profile") throw new GatewayError("client_object_missing");
   if (kind === "events") return send(response, 200, "application/json", '{"status":"ok"}');
   if (kind === "live") return send(response, 200, "application/json", '"I\'m alive!"');
   const isReady = !options.isDraining() && (await options.isReady());
@@ -145,7 +149,7 @@ async function readJson(options: DispatchOptions, { request }: Matched, bodyByte
   }
 }
 
-function createExchange(options: DispatchOptions, { request, response, requestId }: Matched, operation: Exchange["operation"]): Exchange {
+function createExchange(options: DispatchOptions, { request, response, requestId }: Matched, { operation, ingress }: Pick<Exchange, "operation" | "ingress">): Exchange {
   const url = request.url ?? "";
   const queryAt = url.indexOf("?");
   return {
@@ -153,6 +157,7 @@ function createExchange(options: DispatchOptions, { request, response, requestId
     request,
     response,
     dialect: dialects["anthropic-messages"],
+    ingress,
     operation,
     snapshot: options.snapshot(),
     query: queryAt === -1 ? "" : url.slice(queryAt),
@@ -201,6 +206,16 @@ function refuse(options: DispatchOptions, response: ServerResponse, fault: Gatew
 function sendJson({ response, requestId }: Matched, status: number, value: unknown): void {
   response.setHeader("x-tollgate-request-id", requestId);
   send(response, status, "application/json", JSON.stringify(value));
+}
+
+/** A refusal before the pipeline, in the client's own form. */
+function refuseEarly({ services }: DispatchOptions, { response, requestId, ingress, operation, startedAt }: Exchange, fault: GatewayError): void {
+  const { status, blame } = fault.spec;
+  services.metrics.requestFinished({ operation, status, blame, firstEventMs: undefined, overheadMs: undefined, durationMs: services.clock.monotonic() - startedAt });
+  const rendered = ingress.renderError(fault, requestId);
+  const body = Buffer.from(rendered.body);
+  response.writeHead(rendered.status, { ...rendered.headers, "x-tollgate-request-id": requestId, "content-length": body.length });
+  response.end(body);
 }
 
 function send(response: ServerResponse, status: number, contentType: string, text: string): void {

@@ -4,11 +4,11 @@
  */
 import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
-import { readFileSync, watch, type FSWatcher } from "node:fs";
 import type { AddressInfo, Socket } from "node:net";
-import { basename, dirname } from "node:path";
 import { headerBytesMax } from "../kernel/bounds.ts";
 import type { ListenConfig } from "../config/gateway-config.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { readTls, tlsOptions, watchTls, type OnTlsReload } from "./tls.ts";
 
 const serverOptions: ServerOptions = {
   maxHeaderSize: headerBytesMax,
@@ -37,20 +37,23 @@ export interface Listener {
   closeNow(): void;
 }
 
-/** @throws Error when the port is taken or a certificate cannot be read */
-export async function listen(config: ListenConfig, listener: RequestListener, onTlsReload: (text: string) => void): Promise<Listener> {
+/** @throws Error when the port is taken or a certificate cannot be read; then nothing stays open */
+export async function listen(config: ListenConfig, listener: RequestListener, options: { readonly clock: Clock; readonly onTlsReload: OnTlsReload }): Promise<Listener> {
   const { tls } = config;
-  const server = tls === undefined ? createHttpServer(serverOptions, listener) : createHttpsServer({ ...serverOptions, ...readTls(tls) }, listener);
-  const watchers = tls === undefined ? [] : watchTls(server as HttpsServer, tls, onTlsReload);
+  const { server, watching } = tls === undefined ? { server: createHttpServer(serverOptions, listener), watching: undefined } : createTlsServer(tls, listener, options);
   server.maxHeadersCount = 0;
   server.on("clientError", (fault: Error & { code?: string }, socket: Socket) => answerBrokenClient(fault, socket));
   server.on("upgrade", (_request: IncomingMessage, socket: Socket) => answerBrokenClient({ code: "UPGRADE" }, socket));
   server.on("connect", (_request: IncomingMessage, socket: Socket) => answerBrokenClient({ code: "CONNECT" }, socket));
   server.on("checkExpectation", (_request, response) => response.writeHead(417, { connection: "close", "content-length": "0" }).end());
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
+    const onFault = (fault: Error): void => {
+      watching?.close();
+      reject(fault);
+    };
+    server.once("error", onFault);
     server.listen(config.port, config.host, () => {
-      server.off("error", reject);
+      server.off("error", onFault);
       resolve();
     });
   });
@@ -61,13 +64,19 @@ export async function listen(config: ListenConfig, listener: RequestListener, on
     server,
     close: () =>
       new Promise((resolve) => {
-        for (const watcher of watchers) watcher.close();
+        watching?.close();
         server.close(() => resolve());
         server.closeIdleConnections();
       }),
     closeIdle: () => server.closeIdleConnections(),
     closeNow: () => server.closeAllConnections(),
   };
+}
+
+function createTlsServer(tls: NonNullable<ListenConfig["tls"]>, listener: RequestListener, { clock, onTlsReload }: { readonly clock: Clock; readonly onTlsReload: OnTlsReload }): { server: HttpsServer; watching: { close(): void } } {
+  const texts = readTls(tls);
+  const server = createHttpsServer({ ...serverOptions, ...tlsOptions(texts) }, listener);
+  return { server, watching: watchTls(tls, texts, { clock, use: (changed) => server.setSecureContext(tlsOptions(changed)), onReload: onTlsReload }) };
 }
 
 /** What the parser refuses gets one clear line, in no dialect, since none is known yet. */
@@ -84,37 +93,4 @@ function answerBrokenClient(fault: { code?: string; rawPacket?: Buffer }, socket
           : ["400 Bad Request", "The HTTP request is malformed."];
   const body = JSON.stringify({ type: "error", error: { type: "invalid_request_error", message } });
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-}
-
-type TlsFiles = NonNullable<ListenConfig["tls"]>;
-
-function readTls(tls: TlsFiles): { cert: Buffer; key: Buffer; minVersion: "TLSv1.2"; ca?: Buffer; requestCert?: boolean; rejectUnauthorized?: boolean } {
-  const base = { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile), minVersion: "TLSv1.2" as const };
-  return tls.clientCaFile === undefined ? base : { ...base, ca: readFileSync(tls.clientCaFile), requestCert: true, rejectUnauthorized: true };
-}
-
-/** Watches the folders, because certificates are replaced by rename; a pair that does not fit keeps the old one. */
-function watchTls(server: HttpsServer, tls: TlsFiles, onReload: (text: string) => void): FSWatcher[] {
-  const files = [tls.certFile, tls.keyFile, ...(tls.clientCaFile === undefined ? [] : [tls.clientCaFile])];
-  const names = new Set(files.map((file) => basename(file)));
-  const reload = (): void => {
-    try {
-      server.setSecureContext(readTls(tls));
-      onReload("TLS files reloaded");
-    } catch (fault) {
-      onReload(`TLS files changed but cannot be used, the old ones stay: ${fault instanceof Error ? fault.message : String(fault)}`);
-    }
-  };
-  let isPending = false;
-  return [...new Set(files.map((file) => dirname(file)))].map((folder) =>
-    watch(folder, { persistent: false }, (_event, name) => {
-      // Kubernetes swaps a whole folder by a link named `..data`.
-      if (isPending || (name !== null && !names.has(name) && !name.startsWith(".."))) return;
-      isPending = true;
-      setImmediate(() => {
-        isPending = false;
-        reload();
-      });
-    }),
-  );
 }

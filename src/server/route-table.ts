@@ -4,6 +4,7 @@
  */
 import type { AdminHandler } from "../admin/handler.ts";
 import type { ErrorCode } from "../kernel/error-codes.ts";
+import type { Ingress } from "../pipeline/ingress.ts";
 import type { Operation } from "../providers/provider.ts";
 
 /** How a refusal on this row is written. */
@@ -16,12 +17,22 @@ interface RowBase {
   readonly errors: ErrorShape;
 }
 
+/** Answers that need no key. */
+export type OpenAnswer = "hello" | "events" | "live" | "ready" | "profiles" | "profile";
+
+/**
+ * What a path asks for and how its client is spoken to.
+ *
+ * @throws GatewayError for values that the path may not hold
+ */
+export type OpenInference = (params: Readonly<Record<string, string>>) => { readonly operation: Operation; readonly ingress: Ingress };
+
 /** What answers a row. */
 export type RouteRow = RowBase &
   (
-    | { readonly plane: "inference"; readonly operation: Operation; readonly audit: "entry" }
+    | { readonly plane: "inference"; readonly open: OpenInference; readonly audit: "entry" }
     | { readonly plane: "models"; readonly audit: "none" }
-    | { readonly plane: "open"; readonly answer: "hello" | "events" | "live" | "ready"; readonly audit: "none" }
+    | { readonly plane: "open"; readonly answer: OpenAnswer; readonly audit: "none" }
     | { readonly plane: "metrics"; readonly audit: "none" }
     | { readonly plane: "unsupported"; readonly code: ErrorCode; readonly audit: "none" }
     | { readonly plane: "admin"; readonly role: "admin" | "developer"; readonly audit: "read" | "change"; readonly handler: AdminHandler; readonly bodyBytesMax: number }

@@ -1,12 +1,15 @@
 /** The rows of K3. A path that is not here does not exist. */
 import type { AdminRoute } from "../admin/routes.ts";
-import type { RouteRow } from "./route-table.ts";
+import { createBedrockIngress, type BedrockAction } from "./ingress/bedrock.ts";
+import { messagesIngress } from "./ingress/messages.ts";
+import { createVertexIngress } from "./ingress/vertex.ts";
+import type { OpenAnswer, RouteRow } from "./route-table.ts";
 
 const adminBodyBytesMax = 1024 * 1024;
 
 /** The whole table: the data plane's fixed rows, then the control plane's. */
 export function createRoutes(admin: readonly AdminRoute[]): readonly RouteRow[] {
-  return [...["", "/anthropic"].flatMap(messagesRows), ...openRows(), { plane: "metrics", methods: ["GET"], path: "/metrics", errors: "litellm", audit: "none" }, ...admin.map(adminRow)];
+  return [...["", "/anthropic", "/foundry", "/anthropic-aws", "/mantle"].flatMap(messagesRows), ...bedrockRows(), ...["/vertex_ai", "/vertex-ai"].flatMap((prefix) => [prefix, `${prefix}/v1`]).map(vertexRow), ...openRows(), { plane: "metrics", methods: ["GET"], path: "/metrics", errors: "litellm", audit: "none" }, ...admin.map(adminRow)];
 }
 
 /** The Messages API below one prefix. */
@@ -14,8 +17,8 @@ function messagesRows(prefix: string): RouteRow[] {
   const errors = prefix === "" ? "litellm" : "anthropic";
   const unsupported = (path: string): RouteRow => ({ plane: "unsupported", methods: anyMethod, path: `${prefix}${path}`, errors: "anthropic", code: "client_feature_unsupported", audit: "none" });
   return [
-    { plane: "inference", methods: ["POST"], path: `${prefix}/v1/messages`, operation: "messages", errors: "anthropic", audit: "entry" },
-    { plane: "inference", methods: ["POST"], path: `${prefix}/v1/messages/count_tokens`, operation: "count_tokens", errors: "anthropic", audit: "entry" },
+    { plane: "inference", methods: ["POST"], path: `${prefix}/v1/messages`, open: () => ({ operation: "messages", ingress: messagesIngress }), errors: "anthropic", audit: "entry" },
+    { plane: "inference", methods: ["POST"], path: `${prefix}/v1/messages/count_tokens`, open: () => ({ operation: "count_tokens", ingress: messagesIngress }), errors: "anthropic", audit: "entry" },
     { plane: "models", methods: ["GET"], path: `${prefix}/v1/models`, errors, audit: "none" },
     { plane: "models", methods: ["GET"], path: `${prefix}/v1/models/{id...}`, errors, audit: "none" },
     // With one shared provider credential these would show one team's objects to another, and spend outside admission.
@@ -23,10 +26,38 @@ function messagesRows(prefix: string): RouteRow[] {
   ];
 }
 
+/** InvokeModel and its kin (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html, checked 2026-11). */
+function bedrockRows(): RouteRow[] {
+  const row = (action: BedrockAction): RouteRow => ({
+    plane: "inference",
+    methods: ["POST"],
+    path: `/bedrock/model/{model}/${action}`,
+    open: ({ model = "" }) => ({ operation: action === "count-tokens" ? "count_tokens" : "messages", ingress: createBedrockIngress(model, action) }),
+    errors: "anthropic",
+    audit: "entry",
+  });
+  return [
+    ...(["invoke", "invoke-with-response-stream", "count-tokens"] as const).map(row),
+    { plane: "open", methods: ["GET"], path: "/bedrock/inference-profiles", answer: "profiles", errors: "anthropic", audit: "none" },
+    { plane: "open", methods: ["GET"], path: "/bedrock/inference-profiles/{id...}", answer: "profile", errors: "anthropic", audit: "none" },
+  ];
+}
+
+function vertexRow(prefix: string): RouteRow {
+  return {
+    plane: "inference",
+    methods: ["POST"],
+    path: `${prefix}/projects/{project}/locations/{location}/publishers/anthropic/models/{call}`,
+    open: ({ project = "", location = "", call = "" }) => createVertexIngress({ project, location, call }),
+    errors: "anthropic",
+    audit: "entry",
+  };
+}
+
 const anyMethod = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 function openRows(): RouteRow[] {
-  const open = (methods: readonly string[], path: string, answer: "hello" | "events" | "live" | "ready"): RouteRow => ({ plane: "open", methods, path, answer, errors: "anthropic", audit: "none" });
+  const open = (methods: readonly string[], path: string, answer: OpenAnswer): RouteRow => ({ plane: "open", methods, path, answer, errors: "anthropic", audit: "none" });
   return [
     open(["HEAD"], "/", "hello"),
     open(["HEAD", "GET"], "/api/hello", "hello"),

@@ -17,7 +17,8 @@ export interface FinishedRequest {
 /** Values read when somebody asks. */
 export interface MetricSources {
   readonly journalDepth: () => number;
-  readonly unresolvedAttempts: () => number;
+  /** While it rejects, the last known number stands. */
+  readonly unresolvedAttempts: () => number | Promise<number>;
   readonly requestsInFlight: () => number;
   /** Mean delay of the event loop since the last reading, seconds. */
   readonly loopLagSeconds: () => number;
@@ -41,6 +42,7 @@ export function createMetrics(): Metrics {
   const overhead = createHistogram("tollgate_overhead_seconds", "Time spent inside the gateway before the reply was committed.", overheadBuckets);
   const duration = createHistogram("tollgate_request_seconds", "Whole requests.", secondsBuckets);
   let openStreams = 0;
+  let unresolved = 0;
   let sources: MetricSources | undefined;
 
   return {
@@ -54,7 +56,8 @@ export function createMetrics(): Metrics {
     streamOpened: () => void (openStreams += 1),
     streamClosed: () => void (openStreams -= 1),
     connect: (given) => void (sources = given),
-    render() {
+    async render() {
+      unresolved = await readUnresolved(sources, unresolved);
       const counts = [...requests].map(([series, count]) => `tollgate_requests_total{${series}} ${count}`);
       const lines = [
         ...header("tollgate_requests_total", "Finished requests by operation, status and blame.", "counter"),
@@ -67,14 +70,22 @@ export function createMetrics(): Metrics {
       if (sources !== undefined) {
         lines.push(
           ...gauge("tollgate_journal_depth", "Ledger writes waiting in memory.", sources.journalDepth()),
-          ...gauge("tollgate_unresolved_attempts", "Attempts whose cost is unknown after a crash.", sources.unresolvedAttempts()),
+          ...gauge("tollgate_unresolved_attempts", "Attempts whose cost is unknown after a crash.", unresolved),
           ...gauge("tollgate_requests_in_flight", "Requests in work now.", sources.requestsInFlight()),
           ...gauge("tollgate_event_loop_lag_seconds", "Mean event-loop delay since the last reading.", sources.loopLagSeconds()),
         );
       }
-      return Promise.resolve({ contentType: "text/plain; version=0.0.4; charset=utf-8", text: `${lines.join("\n")}\n` });
+      return { contentType: "text/plain; version=0.0.4; charset=utf-8", text: `${lines.join("\n")}\n` };
     },
   };
+}
+
+async function readUnresolved(sources: MetricSources | undefined, last: number): Promise<number> {
+  try {
+    return (await sources?.unresolvedAttempts()) ?? last;
+  } catch {
+    return last;
+  }
 }
 
 function header(name: string, help: string, type: "counter" | "gauge" | "histogram"): string[] {

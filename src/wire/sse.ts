@@ -7,6 +7,7 @@ import { eventTailBytesMax } from "../kernel/bounds.ts";
 
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
+const dataField = Buffer.from("data:");
 
 /** Cuts a stream into runs of whole events. One per stream. */
 export interface EventSplitter {
@@ -100,6 +101,22 @@ export function decodeEvents(bytes: Buffer): readonly ServerSentEvent[] {
     else if (field === "data") data.push(value);
   }
   return events;
+}
+
+/** The `data` of each whole event, as views of its bytes where it is one line, as Anthropic's always is. */
+export function dataLines(events: Buffer): readonly Buffer[] {
+  const found: Buffer[] = [];
+  let at = 0;
+  while (at < events.length) {
+    const lineEnd = events.indexOf(lineFeed, at);
+    const end = lineEnd === -1 ? events.length : lineEnd;
+    if (end > at + dataField.length && dataField.compare(events, at, at + dataField.length) === 0) {
+      const from = events[at + 5] === 0x20 ? at + 6 : at + 5;
+      found.push(events.subarray(from, events[end - 1] === carriageReturn ? end - 1 : end));
+    }
+    at = end + 1;
+  }
+  return found;
 }
 
 /** One event as bytes. `data` must not hold a line break, which JSON text never does. */

@@ -18,14 +18,14 @@ export interface DialectCorpus {
 export function dialectSuite(dialect: Dialect, corpus: DialectCorpus): void {
   describe(`dialect ${dialect.id}`, () => {
     it("reads model and stream flag from its own requests", () => {
-      for (const { body, model, isStreaming } of corpus.requests) expect(dialect.inspect(body, "messages")).toMatchObject({ model, isStreaming });
+      for (const { body, model, isStreaming } of corpus.requests) expect(dialect.inspect(body)).toMatchObject({ model, isStreaming });
     });
 
     it("refuses what is no request with a code of the client's blame, and never with another kind of fault", () => {
       fc.assert(
         fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
           try {
-            dialect.inspect(Buffer.from(text), "messages");
+            dialect.inspect(Buffer.from(text));
           } catch (fault) {
             expect(fault).toBeInstanceOf(GatewayError);
             expect((fault as GatewayError).spec.blame).toBe("client");

@@ -17,7 +17,7 @@ export function providerSuite(provider: Provider, corpus: ProviderCorpus): void 
   const callOf = (body: Buffer, upstreamModel: string, isStreaming = false): ProviderCall => {
     const members = scanMembers(body);
     if (isProblem(members)) throw new Error(members.reason);
-    return { operation: "messages", upstreamModel, isStreaming, body, members, query: "?beta=true", headers: ["anthropic-version", "2023-06-01", "anthropic-beta", "x-1"] };
+    return { operation: "messages", upstreamModel, isStreaming, body, members, query: "?beta=true", headers: ["anthropic-version", "2023-06-01", "anthropic-beta", "x-1"], envelope: "messages", refusedBetas: new Set(), clientProject: undefined };
   };
 
   describe(`provider ${provider.id}`, () => {
@@ -50,7 +50,7 @@ export function providerSuite(provider: Provider, corpus: ProviderCorpus): void 
 
     it("puts the credential on last, and only there", async () => {
       const prepared = provider.prepare(callOf(Buffer.from('{"model":"claude-x"}'), "claude-x"), settings);
-      const authorized = await provider.authorize(prepared, settings, undefined);
+      const authorized = await provider.authorize(prepared, settings, { credentials: undefined, client: undefined, host: "h.invalid", nowMs: 0 });
       expect(authorized.headers.slice(0, prepared.headers.length)).toEqual(prepared.headers);
       expect(authorized.body).toBe(prepared.body);
       if (corpus.credential !== undefined) {

@@ -59,6 +59,7 @@ export function closingOf(attemptId: Id<"att">, members: Partial<AttemptClosing>
     durationMs: 2_000,
     responseBytes: 4_321,
     upstreamRequestId: "req_upstream",
+    loss: "field:context_management",
     ...members,
   };
 }

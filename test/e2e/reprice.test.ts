@@ -227,7 +227,7 @@ async function bookProvisional(stores: Stores, model: string): Promise<void> {
   await stores.books.closeEntry({
     attemptId, closedAtMs: openedAtMs, outcome: "completed", status: 200, source: "reported", counts: { ...zeroCounts, input: 1_000, output: 100 }, serverToolUses: {}, servedModel: model,
     costNanoUsd: nanoUsd(22_500_000n), priceRow: "provisional:anthropic/claude-opus-4", isProvisional: true, isUnpriced: false, usageJson: '{"input_tokens":1000,"output_tokens":100}',
-    firstEventMs: 1, durationMs: 1, responseBytes: 1, upstreamRequestId: null,
+    firstEventMs: 1, durationMs: 1, responseBytes: 1, upstreamRequestId: null, loss: "",
   });
 }
 

@@ -42,6 +42,7 @@ export function ledgerRow(members: Partial<LedgerRow> = {}): LedgerRow {
     requestBytes: 10,
     responseBytes: 20,
     upstreamRequestId: null,
+    loss: "",
     ...members,
   };
 }

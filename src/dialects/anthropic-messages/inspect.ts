@@ -15,17 +15,18 @@ const decisive = ["model", "stream", "max_tokens", "fallback", "fallbacks", "too
  * @throws GatewayError `client_body_malformed` when the body is not one unambiguous object,
  *   `client_field_invalid` when a member that decides has the wrong type
  */
-export function inspect(body: Buffer): RequestFacts {
+export function inspect(body: Buffer, named?: { readonly model: string | undefined; readonly isStreaming: boolean }): RequestFacts {
   const members = readMembers(body, "the body");
   for (const { name } of members.list) {
     const folded = name.toLowerCase();
     if (folded !== name && decisive.includes(folded)) throw invalid(`${JSON.stringify(name)} is not a member; it is written ${folded}`);
   }
-  const model = readModel(body, members.get("model"), "model");
+  const model = named?.model ?? readModel(body, members.get("model"), "model");
+  if (model === "" || model.length > modelNameLengthMax) throw invalid(`model: String should have 1 to ${modelNameLengthMax} characters`);
   return {
     model,
     furtherModels: (bytes) => namedModels(bytes, members),
-    isStreaming: readStream(body, members.get("stream")),
+    isStreaming: named?.isStreaming ?? readStream(body, members.get("stream")),
     outputTokensMax: readPositiveInteger(body, members.get("max_tokens")),
     members,
   };

@@ -1,6 +1,6 @@
 /** Address and form of a call to an Anthropic-format upstream. The body stays the client's, but for the model's name. */
-import { spliceMembers } from "../../wire/json-splice.ts";
-import { headerValue, withoutHeader } from "../../wire/headers.ts";
+import { withoutHeader } from "../../wire/headers.ts";
+import { reshape } from "../envelope.ts";
 import type { Destination, ProviderCall, UpstreamRequest } from "../provider.ts";
 import type { AnthropicSettings } from "./config.ts";
 
@@ -11,16 +11,10 @@ export function destination(settings: AnthropicSettings): Destination {
   return { origin: url.origin, pathPrefix: url.pathname.replace(/\/+$/, "") };
 }
 
-/** Same envelope on both sides: the query and the forwardable headers go along, `model` is replaced only if it differs. */
+/** Of the same envelope the query, the forwardable headers and the body go along, and `model` is replaced only if it differs. */
 export function prepare(call: ProviderCall, settings: AnthropicSettings): UpstreamRequest {
-  const model = call.members.get("model");
-  const sent = model === undefined ? '""' : call.body.toString("utf8", model.valueStart, model.valueEnd);
-  // Compared decoded: a name that is only spelled with escapes is the right one, and its bytes stay.
-  const isRight = JSON.parse(sent) === call.upstreamModel;
-  const body = isRight ? call.body : spliceMembers(call.body, call.members, { replace: new Map([["model", JSON.stringify(call.upstreamModel)]]) });
-  let headers = [...call.headers];
-  if (headerValue(headers, "anthropic-version") === undefined) headers.push("anthropic-version", "2023-06-01");
-  if (headerValue(headers, "content-type") === undefined) headers.push("content-type", "application/json");
+  const { body, headers: shaped } = reshape(call, { to: "messages", version: "2023-06-01" });
+  let headers = shaped;
   for (const [name, value] of Object.entries(settings.headers)) headers = [...withoutHeader(headers, name.toLowerCase()), name, value];
-  return { method: "POST", path: `${paths[call.operation]}${call.query}`, headers, body };
+  return { method: "POST", path: `${paths[call.operation]}${call.envelope === "messages" ? call.query : ""}`, headers, body };
 }

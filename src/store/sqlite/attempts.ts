@@ -23,7 +23,8 @@ export function closeAttempt(sql: SqlDatabase, closing: AttemptClosing): boolean
       server_tool_uses = ${jsonUnlessEmpty(closing.serverToolUses)}, served_model = ${closing.servedModel}, cost_nano_usd = ${closing.costNanoUsd},
       price_row = ${closing.priceRow}, is_provisional = ${closing.isProvisional ? 1 : 0}, is_unpriced = ${closing.isUnpriced ? 1 : 0},
       usage_json = ${closing.usageJson}, first_event_ms = ${closing.firstEventMs === null ? null : whole(closing.firstEventMs)},
-      duration_ms = ${whole(closing.durationMs)}, response_bytes = ${whole(closing.responseBytes)}, upstream_request_id = ${closing.upstreamRequestId}
+      duration_ms = ${whole(closing.durationMs)}, response_bytes = ${whole(closing.responseBytes)}, upstream_request_id = ${closing.upstreamRequestId},
+      loss = ${closing.loss === "" ? null : closing.loss}
       WHERE attempt_id = ${closing.attemptId} AND state = 'open'` === 1
   );
 }

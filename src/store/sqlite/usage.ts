@@ -202,5 +202,6 @@ function ledgerRowOf(row: SqlRow): LedgerRow {
     requestBytes: integer(row, "request_bytes"),
     responseBytes: integer(row, "response_bytes"),
     upstreamRequestId: textOrNull(row, "upstream_request_id"),
+    loss: textOrNull(row, "loss") ?? "",
   };
 }

@@ -1,0 +1,51 @@
+/** The world as logins with clouds see it: files, environment, and requests through the dialer's login door. */
+import { readFile, stat } from "node:fs/promises";
+import { homedir } from "node:os";
+import type { CredentialRuntime, LoginReply, LoginRequest } from "../credentials/runtime.ts";
+import type { Dialer } from "../egress/dialer.ts";
+import type { UpstreamReply } from "../egress/reply.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
+
+const replyBytesMax = 1024 * 1024;
+
+export function createCredentialRuntime(clock: Clock, env: Readonly<Record<string, string | undefined>>, dialer: Pick<Dialer, "login">): CredentialRuntime {
+  return {
+    clock,
+    env,
+    homeFolder: homedir(),
+    readFile: (path) => readFile(path, "utf8"),
+    modifiedAtMs: (path) => stat(path).then(({ mtimeMs }) => mtimeMs, () => undefined),
+    request: (request) => exchange(clock, dialer, request),
+  };
+}
+
+async function exchange(clock: Clock, dialer: Pick<Dialer, "login">, request: LoginRequest): Promise<LoginReply> {
+  const { timeoutMs, ...wire } = request;
+  const abort = new AbortController();
+  const timer = clock.after(timeoutMs, () => abort.abort(new GatewayError("upstream_slow", { internal: "a login took too long" })));
+  try {
+    const reply = await dialer.login({ ...wire, timeouts: { firstByteMs: timeoutMs, idleMs: timeoutMs } }, abort.signal);
+    return { status: reply.status, headers: reply.headers, body: await whole(reply) };
+  } finally {
+    timer.cancel();
+  }
+}
+
+function whole(reply: UpstreamReply): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let bytesRead = 0;
+  return new Promise((resolve, reject) => {
+    reply.consume({
+      data(bytes) {
+        bytesRead += bytes.length;
+        pieces.push(bytes);
+        if (bytesRead <= replyBytesMax) return;
+        reply.abort();
+        reject(new Error("a login service answered with more than 1 MiB"));
+      },
+      end: () => resolve(Buffer.concat(pieces)),
+      fail: reject,
+    });
+  });
+}
