@@ -18,6 +18,7 @@ import { createAuthenticator } from "./identity/authenticate.ts";
 import { createKeyIndex } from "./identity/key-index.ts";
 import { hashKey, mintKey } from "./identity/virtual-key.ts";
 import { systemClock, type Clock } from "./kernel/clock.ts";
+import type { GatewayError } from "./kernel/gateway-error.ts";
 import { newId } from "./kernel/ids.ts";
 import type { Secret } from "./kernel/secret.ts";
 import { createCredentialRuntime } from "./main/credential-runtime.ts";
@@ -112,7 +113,7 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const metrics = createMetrics();
   for (const warning of config.warnings) log.warn({ file: warning.file, line: warning.line, path: warning.path }, warning.message);
 
-  const stores = await openSqliteStores({ path: config.store.path ?? join(options.dataDir, "tollgate.db"), sync: config.store.sync, clock });
+  const stores = await openSqliteStores({ path: config.store.path ?? join(options.dataDir, "tollgate.db"), sync: config.store.sync, clock, onDegraded: degradationNotes(log, clock) });
   closers.push(() => stores.close());
   if (stores.recoveredAttempts > 0) log.warn({ attempts: stores.recoveredAttempts }, "attempts left open by a crash are now unresolved");
 
@@ -255,6 +256,10 @@ async function repriceOld(stores: Stores, book: PriceBook, config: GatewayConfig
     book,
     prices: config.prices,
     kindOf,
+    regionOf(name) {
+      const provider = config.providers.get(name);
+      return provider === undefined ? undefined : providers[provider.kind]?.priceRegion?.(provider.settings);
+    },
     nowMs: clock.now(),
     targetPricingOf(targetId) {
       const target = targets.get(targetId);
@@ -304,6 +309,19 @@ async function listenForMetrics(own: { host: string; port: number }, services: S
     },
     { clock: services.clock, onTlsReload: () => {} },
   );
+}
+
+/** A fault that lasts comes again and again; one line a minute tells as much. */
+function degradationNotes(log: Log, clock: Clock): (fault: GatewayError) => void {
+  let last = "";
+  let notedAt = -Infinity;
+  return ({ details, message }) => {
+    const internal = details.internal ?? message;
+    if (internal === last && clock.monotonic() - notedAt < 60_000) return;
+    last = internal;
+    notedAt = clock.monotonic();
+    log.error({ internal }, "the store degrades");
+  };
 }
 
 function noteTlsReload(log: Log, fault: string | undefined): void {

@@ -9,7 +9,7 @@ import { rowId, type PriceFile, type PriceRow } from "./price-row.ts";
 
 /** Answers are kept per query; names come from clients, so the memory is bounded. */
 const answersMax = 4096;
-const bookOfKind: Readonly<Record<string, string>> = { demo: "anthropic" };
+const bookOfKind: Readonly<Record<string, string>> = { demo: "anthropic", foundry: "anthropic", "anthropic-aws": "anthropic", mantle: "bedrock" };
 
 /** Read-only; safe to share between requests. */
 export interface PriceBook {

@@ -45,6 +45,20 @@ describe("parts", () => {
   });
 });
 
+describe("a place's region", () => {
+  const at = (region: string | undefined, rest: Partial<Usage>): string => price(usageOf({ input: 1 }, rest), { provider: "vertex", upstreamModel: "claude-opus-5-5", region }).priceRows;
+
+  it("decides where the reply tells none, and never over what the reply tells", () => {
+    expect([at("regional", {}), at("regional", { inferenceGeo: "not_available" }), at(undefined, {}), at("regional", { inferenceGeo: "global" }), at(undefined, { inferenceGeo: "eu" })]).toEqual([
+      "vertex/claude-opus-5-5?regional",
+      "vertex/claude-opus-5-5?regional",
+      "vertex/claude-opus-5-5",
+      "vertex/claude-opus-5-5",
+      "vertex/claude-opus-5-5?regional",
+    ]);
+  });
+});
+
 describe("server tools", () => {
   it("a web search costs one cent, a fetch nothing beyond its tokens", () => {
     expect(price(usageOf({}, { serverToolUses: { web_search_requests: 3, web_fetch_requests: 7 } }))).toMatchObject({ costNanoUsd: 30_000_000n, isUnpriced: false });

@@ -19,6 +19,8 @@ export interface PricingInput {
   readonly priceModel: string | undefined;
   /** The target's own prices; they win over everything. */
   readonly override: PriceOverride | undefined;
+  /** Variant of place that the reply does not tell: `regional` where the operator chose a region. Undefined: the place has none, or its names tell. */
+  readonly region?: string | undefined;
   readonly book: PriceBook;
   readonly prices: PricesConfig;
 }
@@ -123,7 +125,9 @@ function isOwnModel({ upstreamModel, book }: PricingInput, model: string | undef
 }
 
 function cardOf(input: PricingInput, model: string): PriceCard | undefined {
-  const { speed, inferenceGeo, serviceTier } = input.usage;
+  const { speed, serviceTier } = input.usage;
+  const reported = input.usage.inferenceGeo;
+  const inferenceGeo = reported === undefined || reported === "not_available" ? (input.region ?? reported) : reported;
   return input.book.cardFor({ provider: input.provider, model, speed, inferenceGeo, serviceTier });
 }
 

@@ -24,6 +24,8 @@ export interface RepriceOptions {
   readonly nowMs: number;
   /** Without it, rows that were priced by an operator's override stay as they are. */
   readonly targetPricingOf?: (targetId: string) => TargetPricing | undefined;
+  /** Variant of price that a provider's settings decide, by its name. */
+  readonly regionOf?: (provider: string) => string | undefined;
   /** Reads a row's `usageJson`. Without it, rows whose report has several parts (`iterations`) stay as they are. */
   readonly readUsage?: (row: LedgerRow) => ReportedUsage | undefined;
 }
@@ -42,7 +44,7 @@ export function repriceProvisional(rows: readonly LedgerRow[], options: RepriceO
     const isOverridden = row.priceRow.includes("+override");
     if (!row.isProvisional || usage === undefined || (isOverridden && target === undefined)) return [];
     const { upstreamModel } = row;
-    const priced = priceUsage({ usage, provider: kindOf(row.provider), upstreamModel, priceModel: target?.priceModel, override: target?.override, book, prices });
+    const priced = priceUsage({ usage, provider: kindOf(row.provider), upstreamModel, priceModel: target?.priceModel, override: target?.override, region: options.regionOf?.(row.provider), book, prices });
     if (priced.isProvisional || priced.isUnpriced) return [];
     const deltaNanoUsd = nanoUsd(priced.costNanoUsd - row.costNanoUsd);
     return [{ id: adjustmentId(row.attemptId), attemptId: row.attemptId, atMs: nowMs, deltaNanoUsd, priceRow: priced.priceRows, reason: `price of ${upstreamModel} became known` }];

@@ -66,6 +66,7 @@ export function priced(exchange: Exchange, attempt: Attempt, usage: Usage): Retu
     upstreamModel,
     priceModel: target.priceModel,
     override: target.price,
+    region: place.provider.priceRegion?.(place.settings),
     book: exchange.snapshot.priceBook,
     prices: exchange.snapshot.config.prices,
   });

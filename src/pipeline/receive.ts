@@ -6,8 +6,8 @@ import type { Identified, Received } from "./exchange.ts";
 import type { Services } from "./services.ts";
 
 /**
- * @throws GatewayError `gateway_overloaded` before anything is read, since bodies are what fills the memory; `client_body_too_large`, `client_body_slow`, `client_body_incomplete`, `client_body_malformed`,
- *   `client_field_invalid`
+ * @throws GatewayError `gateway_overloaded` before anything is read, since bodies are what fills the memory;
+ *   `client_body_too_large`, `client_body_slow`, `client_body_incomplete`, `client_body_malformed`, `client_field_invalid`
  */
 export async function receive(services: Services, identified: Identified): Promise<Received> {
   const { exchange } = identified;

@@ -2,6 +2,7 @@
  * Guarantee: a gateway that is told to stop finishes what runs and takes nothing new, and says so in the caller's own form;
  * what outlives the drain time ends in exactly one error event, with its entry closed; a second signal ends it at once.
  */
+import { request as httpRequest } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { openSqliteStores } from "../../src/store/sqlite/open.ts";
@@ -94,10 +95,9 @@ describe("while it drains", () => {
 
   it("a request whose body is still coming is let through to its end", async () => {
     const stage = await startStage();
-    const { request } = await import("node:http");
     const session = newSession();
     const body = messagesBody();
-    const half = request(`${stage.url}/v1/messages`, { method: "POST", headers: { "x-api-key": stage.key, "content-type": "application/json", "content-length": body.length, "x-claude-code-session-id": session } });
+    const half = httpRequest(`${stage.url}/v1/messages`, { method: "POST", headers: { "x-api-key": stage.key, "content-type": "application/json", "content-length": body.length, "x-claude-code-session-id": session } });
     const status = new Promise<number | undefined>((resolve, reject) => half.on("response", (reply) => resolve(reply.resume().statusCode)).on("error", reject));
     half.write(body.slice(0, 10));
     const metrics = (): Promise<string> => fetch(`${stage.url}/metrics`, { headers: { authorization: `Bearer ${adminKey}` } }).then((reply) => reply.text());

@@ -5,7 +5,8 @@
  * A full disk is made with the operating system's bound on file sizes (`prlimit`), set on the running gateway from outside.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startFakeAnthropic, type FakeAnthropic } from "../support/fake-anthropic.ts";
 import { callAdmin, createProcessSite, isReady, killLeftovers, type GatewayProcess, type ProcessSite } from "../support/gateway-process.ts";
@@ -14,7 +15,7 @@ import { checkStreamGrammar } from "../support/stream-grammar.ts";
 
 const hasTool = spawnSync("prlimit", ["--version"]).status === 0;
 /** Stands still after its first event for as long as the disk stays full, roughly. */
-const paused = { text: "word ".repeat(20), fault: { at: "mid-text", does: "pause", ms: 1_500, isWholeEvents: true } } as const;
+const paused = { text: "word ".repeat(20), fault: { at: "mid-text", does: "pause", ms: 2_500, isWholeEvents: true } } as const;
 
 let fake: FakeAnthropic;
 let site: ProcessSite;
@@ -24,7 +25,9 @@ let key: string;
 
 beforeEach(async () => {
   fake = await startFakeAnthropic({ apiKey: upstreamKey });
-  site = createProcessSite(fake.url, "");
+  site = createProcessSite(fake.url);
+  const configPath = join(site.folder, "tollgate.yaml");
+  writeFileSync(configPath, readFileSync(configPath, "utf8").replace("level: silent", "level: error"));
   await start();
   key = (await callAdmin<{ key: string }>(url, "/key/generate", {})).key;
 });
@@ -91,12 +94,17 @@ describe.skipIf(!hasTool)("while the disk is full", () => {
   });
 
   it("it is alive and not ready, says so once in its log, and management says why it cannot write", async () => {
-    site.remove();
-    gateway.signal("SIGTERM");
-    await gateway.exit;
-    site = createProcessSite(fake.url, "");
-    await start();
+    const errors = (): readonly Record<string, unknown>[] =>
+      gateway
+        .stdout()
+        .split("\n")
+        .filter((line) => line.startsWith("{"))
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .filter(({ level }) => level === "error");
     await fillDisk();
+    await (await send("refused")).text();
+    await until("the log's line", () => errors().length > 0);
+    expect(errors()).toMatchObject([{ msg: "the store degrades", internal: expect.stringMatching(/disk/) as string }]);
     expect((await fetch(`${url}/health/liveliness`)).status).toBe(200);
     expect(await (await fetch(`${url}/health/readiness`)).json()).toMatchObject({ status: "unhealthy", db: "Not connected" });
     const made = await fetch(`${url}/key/generate`, { method: "POST", headers: { authorization: `Bearer ${adminKey}`, "content-type": "application/json" }, body: "{}" });
@@ -125,7 +133,7 @@ describe.skipIf(!hasTool)("while the disk is full", () => {
     expect(row).toMatchObject({ outcome: "completed", source: "reported" });
     expect(Number(row!.cost_usd)).toBeGreaterThan(0);
     expect((await send("after")).status).toBe(200);
-    expect(fake.bill.length).toBe(2);
+    expect(fake.bill().filter(({ type }) => type === "billed")).toHaveLength(2);
     await until("two closed rows", async () => (await rows()).filter(({ closed_at }) => closed_at !== null).length === 2);
   });
 

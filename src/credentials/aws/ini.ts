@@ -68,7 +68,7 @@ export function parseIni(text: string, file: string): readonly Section[] {
 }
 
 function headingOf(said: string, place: string): string {
-  const inside = /^\[\s*([^[\]]+?)\s*\]$/.exec(said)?.[1];
+  const inside = /^\[\s*([^[\]\s](?:[^[\]]*[^[\]\s])?)\s*\]$/.exec(said)?.[1];
   if (inside === undefined) throw new CredentialError(`${place}: this heading is not of the form [name]`, false);
   const [, kind, quoted] = /^([\w-]+)\s+(?=\S)(.*)$/.exec(inside) ?? [];
   return kind === undefined || quoted === undefined ? inside : `${kind} ${quoted.replace(/^(["'])(.*)\1$/, "$2")}`;

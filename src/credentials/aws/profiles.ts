@@ -132,12 +132,12 @@ async function fromCredentialSource(login: AwsLogin, profile: Section): Promise<
 
 /** https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html, checked 2026-11. Neither the command nor what it printed is told. */
 async function fromProcess(login: AwsLogin, profile: Section): Promise<AwsCredentials> {
-  const { run } = login.runtime;
-  if (!login.options.allowCredentialProcess || run === undefined) throw wrong(profile, "has a credential_process, which runs only where the configuration says allow_credential_process: true");
+  const { runtime } = login;
+  if (!login.options.allowCredentialProcess || runtime.run === undefined) throw wrong(profile, "has a credential_process, which runs only where the configuration says allow_credential_process: true");
   const what = `the credential_process of profile ${JSON.stringify(profile.name)}`;
   let output: string;
   try {
-    output = await run(valueOf(profile, "credential_process")!);
+    output = await runtime.run(valueOf(profile, "credential_process")!);
   } catch (error) {
     throw new CredentialError(`${what} failed${codeOf(error)}`, true);
   }

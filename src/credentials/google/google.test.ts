@@ -1,5 +1,7 @@
 // Guarantee: each kind of Google login gives a token from a strict fake of Google's services, and from the same file Google's own
 // library gets the same kind of token there; secrets go to Google's hosts only, and a login that fails says so without them.
+import http from "node:http";
+import https from "node:https";
 import { Gaxios } from "gaxios";
 import { GoogleAuth, Compute } from "google-auth-library";
 import fc from "fast-check";
@@ -17,14 +19,32 @@ let fake: FakeGoogleLogin;
 let files: Map<string, { text: string; modifiedAtMs: number }>;
 let env: Record<string, string | undefined>;
 
+/** A transporter of the library's that was missed must fail here, not on somebody's network. */
+function stayOnLoopback(): void {
+  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]) vi.stubEnv(name, "");
+  for (const module of [http, https]) {
+    const request = module.request.bind(module) as (...given: unknown[]) => http.ClientRequest;
+    vi.spyOn(module, "request").mockImplementation(((target: string | URL | http.RequestOptions, ...rest: unknown[]) => {
+      const host = typeof target === "string" ? new URL(target).hostname : (target.hostname ?? (target as http.RequestOptions).host);
+      if (host !== "127.0.0.1") throw new Error(`a test went to the network: ${String(host)}`);
+      return request(target, ...rest);
+    }) as typeof module.request);
+  }
+}
+
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["Date"], now: startMs });
   clock = manualClock(startMs);
   fake = new FakeGoogleLogin({ now: () => clock.now() });
   files = new Map();
   env = {};
+  stayOnLoopback();
 });
-afterEach(() => vi.useRealTimers());
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  vi.useRealTimers();
+});
 
 function runtime(): CredentialRuntime {
   return {
@@ -81,7 +101,7 @@ const kinds: readonly (readonly [string, () => object, string])[] = [
 ];
 
 function azure(): object {
-  return { url: "http://169.254.169.254/subject?resource=x", headers: { Metadata: "True" }, format: { type: "json", subject_token_field_name: "access_token" } };
+  return { url: "http://127.0.0.1:9/subject?resource=x", headers: { Metadata: "True" }, format: { type: "json", subject_token_field_name: "access_token" } };
 }
 
 function impersonated(source: object): object {
@@ -99,7 +119,7 @@ describe("kinds of login", () => {
   it.each(kinds)("%s: Google's own library gets the same token result from the same file", async (_name, file, principal) => {
     const ours = await create({ credentials: JSON.stringify(file()) }).get();
     const ownCalls = fake.calls.splice(0);
-    const client = new GoogleAuth().fromJSON(file() as never);
+    const client = new GoogleAuth().fromJSON(file() as never, offline());
     inMemory(client);
     await client.getAccessToken();
     expect(fake.refusals).toEqual([]);
@@ -136,7 +156,6 @@ describe("kinds of login", () => {
       expect(oracle.credentials.expiry_date).toBe(ours.expiresAtMs);
       expect(fake.refusals).toEqual([]);
     } finally {
-      vi.unstubAllEnvs();
       await fake.close();
     }
   });
@@ -147,11 +166,12 @@ describe("kinds of login", () => {
   });
 });
 
-/** Gives the library's client, and those that it has made for itself, the fake for a network, and our scopes. */
+const offline = (): object => ({ transporter: new Gaxios({ fetchImplementation: fake.fetch as typeof fetch }), scopes });
+
+/** The library makes further clients for itself, with transporters of their own: they get the fake for a network as well. */
 function inMemory(client: object): void {
-  const transporter = new Gaxios({ fetchImplementation: fake.fetch as typeof fetch });
-  const { sourceClient, stsCredential } = client as { readonly sourceClient?: object; readonly stsCredential?: object };
-  for (const part of [client, sourceClient, stsCredential]) if (part !== undefined) Object.assign(part, { transporter, scopes, targetScopes: scopes });
+  const { sourceClient, stsCredential, supplierContext } = client as Record<"sourceClient" | "stsCredential" | "supplierContext", object | undefined>;
+  for (const part of [client, sourceClient, stsCredential, supplierContext]) if (part !== undefined) Object.assign(part, offline(), { targetScopes: scopes });
 }
 
 /** Names of a form's or JSON's members, in order of the alphabet; values differ from one login to the next. */
@@ -159,6 +179,11 @@ function fieldsOf(body: string): string {
   const names = body.startsWith("{") ? Object.keys(JSON.parse(body) as object) : [...new URLSearchParams(body).keys()];
   return names.filter((name) => name !== "delegates").toSorted().join(",");
 }
+
+it("the library cannot leave this machine even through a client that nobody gave a transporter", async () => {
+  const stray = new GoogleAuth().fromJSON({ type: "authorized_user", ...fake.user } as never);
+  await expect(stray.getAccessToken()).rejects.toThrow("a test went to the network: oauth2.googleapis.com");
+});
 
 describe("search order", () => {
   const wellKnown = "/home/dev/.config/gcloud/application_default_credentials.json";
@@ -297,7 +322,7 @@ describe("refusals", () => {
   ])("%s that leads elsewhere gets no secret", async (name, file) => {
     const fault = await faultOf(create({ credentials: JSON.stringify(file()) }));
     expect([fault.message.startsWith(name), fault.isTransient]).toEqual([true, false]);
-    expect(fake.calls.filter(({ origin }) => !/^https:\/\/[a-z0-9]+\.googleapis\.com$/.test(origin) && !origin.startsWith("http://169.254."))).toEqual([]);
+    expect(fake.calls.filter(({ origin }) => !/^https:\/\/[a-z0-9]+\.googleapis\.com$/.test(origin) && origin !== "http://127.0.0.1:9")).toEqual([]);
   });
 
   it("lets a test's own origin be trusted", async () => {
