@@ -4,7 +4,6 @@ import { placeAt, type MapNode, type Path } from "./document.ts";
 import type { ProviderConfig } from "./gateway-config.ts";
 import { remarksOf } from "./issues.ts";
 import { suggestion } from "./nearest.ts";
-import { isLoopbackHost } from "./network.ts";
 import type { Report } from "./report.ts";
 
 /** Settings schemas by provider kind. */
@@ -43,14 +42,15 @@ export interface ImpliedProvider {
 }
 
 /**
- * `ANTHROPIC_API_KEY`, else `ANTHROPIC_AUTH_TOKEN`, else the simulation. A token that goes with a base URL on this machine
- * is the gateway's own developer key, pasted into the same shell, and no login for Anthropic.
+ * `ANTHROPIC_API_KEY`, else `ANTHROPIC_AUTH_TOKEN`, else the simulation. A secret that goes with another base URL is for
+ * whoever is there (this gateway's own developer key, mostly) and no login for Anthropic.
  */
 export function impliedProvider(env: Readonly<Record<string, string | undefined>>): ImpliedProvider {
   const { ANTHROPIC_API_KEY: apiKey = "", ANTHROPIC_AUTH_TOKEN: authToken = "", ANTHROPIC_BASE_URL: baseUrl = "" } = env;
-  if (apiKey !== "") return { name: "anthropic", settings: { api_key: apiKey }, remark: undefined };
-  const isOurs = URL.canParse(baseUrl) && isLoopbackHost(new URL(baseUrl).hostname);
-  if (authToken !== "" && !isOurs) return { name: "anthropic", settings: { auth_token: authToken }, remark: undefined };
-  const remark = authToken === "" ? undefined : "ANTHROPIC_AUTH_TOKEN is left alone: ANTHROPIC_BASE_URL names this machine, so the token is for a gateway, not for Anthropic";
+  const isForAnthropic = baseUrl === "" || (URL.canParse(baseUrl) && new URL(baseUrl).origin === "https://api.anthropic.com");
+  if (isForAnthropic && apiKey !== "") return { name: "anthropic", settings: { api_key: apiKey }, remark: undefined };
+  if (isForAnthropic && authToken !== "") return { name: "anthropic", settings: { auth_token: authToken }, remark: undefined };
+  const ignored = [apiKey === "" ? "" : "ANTHROPIC_API_KEY", authToken === "" ? "" : "ANTHROPIC_AUTH_TOKEN"].filter((name) => name !== "");
+  const remark = ignored.length === 0 ? undefined : `${ignored.join(" and ")} ${ignored.length === 1 ? "is" : "are"} left alone: ANTHROPIC_BASE_URL names another address than Anthropic's, so this is for whoever is there`;
   return { name: "demo", settings: {}, remark };
 }

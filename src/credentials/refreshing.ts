@@ -9,6 +9,8 @@ import { CredentialError, type CredentialSource, type Expiring } from "./runtime
 export const refreshAheadMs = 5 * 60_000;
 /** Nearer to its end than this a value is no longer handed out: the request must still arrive with it. */
 const lastUseMs = 10_000;
+/** An upstream that refuses a login younger than this refuses it for another reason than its age. */
+const refusedPauseMs = 30_000;
 /** Between two tries of a login that fails. */
 const retryPauseMs = 5_000;
 
@@ -18,6 +20,7 @@ const retryPauseMs = 5_000;
  */
 export function createRefreshing<Value extends Expiring>(clock: Clock, load: () => Promise<Value>, hasChanged?: () => Promise<boolean>): CredentialSource<Value> {
   let current: Value | undefined;
+  let loadedAt = 0;
   let running: Promise<Value> | undefined;
   let failedAt: number | undefined;
   let lastFault: unknown;
@@ -30,6 +33,7 @@ export function createRefreshing<Value extends Expiring>(clock: Clock, load: () 
       .then(
         (fresh) => {
           current = fresh;
+          loadedAt = clock.monotonic();
           failedAt = undefined;
           return fresh;
         },
@@ -55,7 +59,8 @@ export function createRefreshing<Value extends Expiring>(clock: Clock, load: () 
       return refresh();
     },
     refused(value) {
-      if (current === value) current = undefined;
+      // A login that has just been made will not be better for being made again.
+      if (current === value && clock.monotonic() - loadedAt >= refusedPauseMs) current = undefined;
     },
   };
 }

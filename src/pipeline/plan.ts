@@ -4,7 +4,7 @@ import type { Principal } from "../identity/principal.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { nearestNames, type Route } from "../routing/route.ts";
 import type { Planned, PlannedTarget, Received } from "./exchange.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { Place, Snapshot } from "./snapshot.ts";
 
 /**
  * @throws GatewayError `client_model_unavailable`, the same for unknown and forbidden; `gateway_credential_missing` when
@@ -20,11 +20,16 @@ export function plan(received: Received): Planned {
   }
   const targets = route.targets.flatMap((target): PlannedTarget[] => {
     const place = snapshot.places.get(target.target.provider);
-    const isUsable = place !== undefined && (target.target.credential === "provider" || received.clientCredential !== undefined);
+    const isUsable = place !== undefined && (target.target.credential === "provider" || hasLoginFor(received, place));
     return isUsable ? [{ ...target, upstreamModel: place.provider.modelName?.(target.upstreamModel, place.settings) ?? target.upstreamModel, place }] : [];
   });
   if (targets.length === 0) throw new GatewayError("gateway_credential_missing", { internal: `key ${principal.keyId}` });
   return { ...received, route, targets };
+}
+
+function hasLoginFor({ exchange, clientCredential }: Received, { provider }: Place): boolean {
+  const betas = exchange.request.headers["anthropic-beta"];
+  return clientCredential !== undefined && provider.isClientLogin?.(clientCredential.value, typeof betas === "string" ? betas : "") === true;
 }
 
 function accessibleRoute(received: Received, requested: string): Route {

@@ -140,6 +140,14 @@ export interface Provider<Settings = unknown, Credentials = unknown> {
   prepare(call: ProviderCall, settings: Settings): UpstreamRequest;
   /** Adds the credential; always last, since signatures cover the final bytes. */
   authorize(request: UpstreamRequest, settings: Settings, context: AuthorizeContext<Credentials>): Promise<UpstreamRequest> | UpstreamRequest;
+  /**
+   * Whether a bearer that came beside the Tollgate key is a login of this place, for targets with `credential: client`; absent:
+   * there is none. Anything else in that header stays here.
+   *
+   * @param value the whole `Authorization` value
+   * @param betas the client's betas, header and body
+   */
+  isClientLogin?(value: string, betas: string): boolean;
   /** After an upstream refused our own login with it: lets the next request log in again. */
   refused?(credentials: Credentials): void;
   /** By status alone where that suffices; a 401 on the client's own login is the client's. */

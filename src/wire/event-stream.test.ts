@@ -100,6 +100,15 @@ describe("createFrameReader", () => {
     }
   });
 
+  it("is not misled by a buffer that is used again for other headers", () => {
+    const reader = createFrameReader();
+    const buffer = encodeFrame({ ":event-type": "chunk" }, Buffer.from("one"));
+    const [first] = reader.push(buffer);
+    encodeFrame({ ":event-type": "other" }, Buffer.from("two")).copy(buffer);
+    const [second] = reader.push(buffer);
+    expect([first!.headers.get(":event-type"), second!.headers.get(":event-type")]).toEqual(["chunk", "other"]);
+  });
+
   it("throws at once when the fault is in the first frame, and again on every later push", () => {
     const reader = createFrameReader();
     const wrong = Buffer.alloc(16, 1);

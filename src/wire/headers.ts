@@ -49,7 +49,7 @@ export function forwardableReplyHeaders(rawHeaders: readonly string[], ownsQuota
 }
 
 function isAccountHeader(name: string): boolean {
-  return name.startsWith("anthropic-ratelimit-") || name === "anthropic-organization-id";
+  return name.startsWith("anthropic-ratelimit-") || name === "anthropic-organization-id" || /-(?:limit|remaining|reset)$/.test(name);
 }
 
 /** First value of a header in a flat list; `name` in lower case. */

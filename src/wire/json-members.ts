@@ -154,8 +154,10 @@ function skipSpace(bytes: Buffer, start: number, end: number): number {
 /**
  * From an opening quote to just past the closing one. A quote is escaped exactly when an odd number of backslashes stands
  * before it. Short strings are cheaper in a loop, long ones in one native search.
+ *
+ * @throws an Error of this file when the string does not end before `end`
  */
-function skipString(bytes: Buffer, start: number, end: number): number {
+export function skipString(bytes: Buffer, start: number, end: number): number {
   let at = start + 1;
   const loopEnd = Math.min(end, at + 24);
   while (at < loopEnd) {

@@ -63,6 +63,9 @@ describe("while it drains", () => {
     expect(refused.json<ErrorBody>()).toMatchObject({ type: "error", error: { type: "overloaded_error", message: expect.stringContaining("shutting down") as string } });
     const counted = await stage.call({ path: "/v1/messages/count_tokens" });
     expect(counted.status).toBe(503);
+    const bedrock = await stage.call({ path: "/bedrock/model/anthropic.claude-opus-4-8/invoke" });
+    expect(bedrock.status).toBe(503);
+    expect(bedrock.headers["x-amzn-errortype"]).toBe("ServiceUnavailableException");
     expect(stage.fake.requests.length).toBe(before);
     expect(await stage.rowsNow(refused.session)).toEqual([]);
     stream.leave();
@@ -178,6 +181,25 @@ describe("a signal", () => {
     gateway.signal("SIGTERM");
     expect(await reply.text()).toContain("event: message_stop");
     expect(await gateway.exit, gateway.stderr()).toBe(0);
+    site.remove();
+    await fake.close();
+  });
+
+  it("under many streams breaks none of them", async () => {
+    const fake = await startFakeAnthropic({ apiKey: upstreamKey });
+    const site = createProcessSite(fake.url);
+    const gateway = site.start();
+    const url = await gateway.ready;
+    const { key } = await callAdmin<{ key: string }>(url, "/key/generate", {});
+    const replies = await Promise.all(Array.from({ length: 100 }, () => post(url, key, streamed, { "anthropic-test-behaviour": JSON.stringify(slow) })));
+    gateway.signal("SIGTERM");
+    for (const reply of replies) expect(checkStreamGrammar(Buffer.from(await reply.text()))).toMatchObject({ ok: true, outcome: "stop", text: slow.text });
+    expect(await gateway.exit, gateway.stderr()).toBe(0);
+    const stores = await openSqliteStores({ path: site.ledgerPath, sync: "normal", clock: systemClock });
+    const rows = await stores.usage.rows({}, 1_000);
+    expect(stores.recoveredAttempts).toBe(0);
+    expect(rows.filter(({ state, source }) => state === "closed" && source === "reported")).toHaveLength(100);
+    await stores.close();
     site.remove();
     await fake.close();
   });

@@ -43,9 +43,12 @@ describe("at the limit of work in flight", () => {
     expect(stage.fake.requests.length).toBe(before);
   });
 
-  it("counting tokens is refused as well", async () => {
+  it("counting tokens is refused as well, and a caller of another form in its own", async () => {
     await fullStage();
     expect((await stage.call({ path: "/v1/messages/count_tokens" })).status).toBe(529);
+    const bedrock = await stage.call({ path: "/bedrock/model/anthropic.claude-opus-4-8/invoke" });
+    expect(bedrock.status).toBe(529);
+    expect(bedrock.headers["x-amzn-errortype"]).toBe("ServiceUnavailableException");
   });
 
   it("the answer does not wait for the body, which is never held in memory", async () => {

@@ -37,6 +37,8 @@ export interface FakeAwsLogin {
   readonly agents: Map<string, string | undefined>;
   /** The instance's role; undefined: this machine is no instance. An empty one: an instance without a role. */
   instanceRole: string | undefined;
+  /** What the instance's role has instead of credentials, such as `AssumeRoleUnauthorizedAccess`. */
+  instanceFault: string | undefined;
   /** Life of what is given out. */
   lifeMs: number;
   /** Hosts that answer 503. */
@@ -144,6 +146,7 @@ export function createFakeAwsLogin(clock: ManualClock): FakeAwsLogin {
     if (request.method !== "GET" || !((metadataTokens.get(request.header("x-aws-ec2-metadata-token") ?? "") ?? 0) > clock.now())) return plain(401, "");
     if (fake.instanceRole === "" || !request.path.startsWith(base)) return plain(404, "");
     if (request.path === base) return plain(200, fake.instanceRole!);
+    if (fake.instanceFault !== undefined) return json(200, { Code: fake.instanceFault, Message: "EC2 cannot assume the role" });
     return request.path === base + fake.instanceRole! ? json(200, { Code: "Success", Type: "AWS-HMAC", ...metadataKeys(issue("instance")) }) : plain(404, "");
   };
 
@@ -180,6 +183,7 @@ export function createFakeAwsLogin(clock: ManualClock): FakeAwsLogin {
     sso: { region: "eu-central-1", accessTokens: new Map(), refreshTokens: new Map(), grants: new Set() },
     agents: new Map(),
     instanceRole: undefined,
+    instanceFault: undefined,
     lifeMs: 3_600_000,
     failing: new Set(),
     unreachable: new Set(),

@@ -117,6 +117,24 @@ describe("roles", () => {
     expect(String(fault)).not.toMatch(/hunter2|user-secret|Canonical/);
   });
 
+  it.each([
+    ["no XML", "hunter2"],
+    ["no result", "<AssumeRoleResponse></AssumeRoleResponse>"],
+    ["the result of another action", "<GetSessionTokenResult><Credentials></Credentials></GetSessionTokenResult>"],
+    ["two sets of keys", "<AssumeRoleResult><Credentials>hunter2</Credentials><Credentials></Credentials></AssumeRoleResult>"],
+    ["a key within a key", "<AssumeRoleResult><Credentials><AccessKeyId><b>hunter2</b></AccessKeyId></Credentials></AssumeRoleResult>"],
+    ["two secrets", "<AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>hunter2</SecretAccessKey><SecretAccessKey>x</SecretAccessKey></Credentials></AssumeRoleResult>"],
+    ["no token", "<AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>hunter2</SecretAccessKey></Credentials></AssumeRoleResult>"],
+    ["an end that is none", "<AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>hunter2</SecretAccessKey><SessionToken>t</SessionToken><Expiration>soon</Expiration></Credentials></AssumeRoleResult>"],
+    ["an end that has passed", "<AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>hunter2</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2025-12-31T23:59:59Z</Expiration></Credentials></AssumeRoleResult>"],
+  ])("does not make do with a reply that has %s", async (_, text) => {
+    const { machine, explicit } = setup();
+    const runtime = { ...machine.runtime, request: () => Promise.resolve({ status: 200, headers: [], body: Buffer.from(text) }) };
+    const fault: unknown = await createAwsCredentials({ region: "eu-west-1", allowCredentialProcess: false, roleArn: role, ...explicit }, runtime).get().catch((error: unknown) => error);
+    expect(String(fault)).toMatch(/^CredentialError: the reply of STS at sts\.eu-west-1\.amazonaws\.com (?:does not have one|has) /);
+    expect(String(fault)).not.toContain("hunter2");
+  });
+
   it("calls a busy or silent STS a passing fault", async () => {
     const { fake, open, explicit } = setup({ roleArn: role });
     fake.failing.add("sts.eu-west-1.amazonaws.com");
@@ -164,7 +182,7 @@ describe("containers", () => {
     await expect(open().get()).rejects.toThrow(/no header may hold/);
   });
 
-  it.each(["http://example.com/x", "http://169.254.169.254/x", "http://127.0.0.1.example.com/x", "http://[fd00:ec2::24]/x", "ftp://127.0.0.1/x", "not a url", "http://u:p@127.0.0.1/x"])("does not ask %s", async (url) => {
+  it.each(["http://example.com/x", "http://169.254.169.254/x", "http://127.0.0.1.example.com/x", "http://[fd00:ec2::24]/x", "ftp://127.0.0.1/x", "not a url", "http://u:p@127.0.0.1/x", "http://u@127.0.0.1/x"])("does not ask %s", async (url) => {
     const { fake, machine, open } = setup();
     machine.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = url;
     await expect(open().get()).rejects.toThrow(/AWS_CONTAINER_CREDENTIALS_FULL_URI/);
@@ -194,6 +212,8 @@ describe("instances", () => {
     await open().get();
     const base = "169.254.169.254/latest/meta-data/iam/security-credentials/";
     expect(fake.seen).toEqual(["PUT 169.254.169.254/latest/api/token", `GET ${base}`, `GET ${base}node-role`]);
+    fake.instanceFault = "AssumeRoleUnauthorizedAccess";
+    await expect(open().get()).rejects.toMatchObject({ isTransient: true, message: expect.stringContaining("no credentials for node-role: AssumeRoleUnauthorizedAccess") });
     fake.instanceRole = "";
     await expect(open().get()).rejects.toThrow(/the instance has no role/);
     fake.failing.add("169.254.169.254");
@@ -201,7 +221,7 @@ describe("instances", () => {
   });
 
   it("asks twice a minute, and not at every request, while the service gives out keys near their end", async () => {
-    const { fake, open, clock } = setup();
+    const { fake, machine, open, clock } = setup();
     fake.instanceRole = "node-role";
     fake.lifeMs = 4 * minuteMs;
     const source = open();
@@ -216,7 +236,17 @@ describe("instances", () => {
     await source.get();
     await settled();
     expect(fake.seen).toHaveLength(2 * asked);
-    expect((await source.get()).accessKeyId).not.toBe(first.accessKeyId);
+    const second = await source.get();
+    expect(second.accessKeyId).not.toBe(first.accessKeyId);
+    clock.advance(31_000);
+    source.refused(second);
+    expect((await source.get()).accessKeyId).not.toBe(second.accessKeyId);
+    // A new file is seen all the same.
+    machine.write(credentialsFile, "[default]\naws_access_key_id=AKIAFILE\naws_secret_access_key=s\n");
+    clock.advance(2_000);
+    await source.get();
+    await settled();
+    expect((await source.get()).accessKeyId).toBe("AKIAFILE");
   });
 });
 
@@ -258,10 +288,14 @@ describe("keeping fresh", () => {
   });
 
   it("logs in again after the upstream refused the keys", async () => {
-    const { fake, open, explicit } = setup({ roleArn: role });
+    const { fake, open, explicit, clock } = setup({ roleArn: role });
     fake.roles.set(role, { trusts: ["AKIAUSER"] });
     const source = open(explicit);
     const first = await source.get();
+    source.refused(first);
+    // Not at once: what has just been made would be no better for being made again.
+    expect(await source.get()).toBe(first);
+    clock.advance(31_000);
     source.refused(first);
     expect((await source.get()).accessKeyId).not.toBe(first.accessKeyId);
   });

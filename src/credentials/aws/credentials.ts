@@ -38,7 +38,12 @@ export function createAwsCredentials(options: AwsCredentialOptions, runtime: Cre
   let last: { readonly credentials: AwsCredentials; readonly at: number } | undefined;
 
   const load = async (): Promise<AwsCredentials> => {
-    if (last !== undefined && clock.monotonic() - last.at < sameAgainPauseMs && isShort(last.credentials, clock.now()) && !(await watch.hasChanged())) return last.credentials;
+    const before = last;
+    if (before !== undefined && clock.monotonic() - before.at < sameAgainPauseMs && isShort(before.credentials, clock.now())) {
+      const hasChanged = await watch.hasChanged();
+      // They may have been refused meanwhile.
+      if (!hasChanged && last === before) return before.credentials;
+    }
     const files = watch.open();
     const credentials = await logIn({ options, runtime, files, ssoMemory });
     files.keep();

@@ -41,8 +41,7 @@ export function createFileWatch(runtime: CredentialRuntime): FileWatch {
         async read(path) {
           const full = path.startsWith("~/") ? `${runtime.homeFolder}/${path.slice(2)}` : path;
           const modifiedAtMs = await runtime.modifiedAtMs(full);
-          // The first look counts: a change between two reads of one login must show afterwards.
-          if (!seen.has(full)) seen.set(full, modifiedAtMs);
+          seen.set(full, modifiedAtMs);
           try {
             return { text: await runtime.readFile(full), modifiedAtMs };
           } catch (error) {

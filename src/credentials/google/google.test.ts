@@ -2,8 +2,7 @@
 // library gets the same kind of token there; secrets go to Google's hosts only, and a login that fails says so without them.
 import http from "node:http";
 import https from "node:https";
-import { Gaxios } from "gaxios";
-import { GoogleAuth, Compute } from "google-auth-library";
+import { Compute, gaxios, GoogleAuth } from "google-auth-library";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { manualClock, type ManualClock } from "../../kernel/clock.ts";
@@ -166,7 +165,7 @@ describe("kinds of login", () => {
   });
 });
 
-const offline = (): object => ({ transporter: new Gaxios({ fetchImplementation: fake.fetch as typeof fetch }), scopes });
+const offline = (): object => ({ transporter: new gaxios.Gaxios({ fetchImplementation: fake.fetch as typeof fetch }), scopes });
 
 /** The library makes further clients for itself, with transporters of their own: they get the fake for a network as well. */
 function inMemory(client: object): void {
@@ -291,6 +290,9 @@ describe("life of a token", () => {
   it("is fetched again once it was refused", async () => {
     const source = create({ credentials: JSON.stringify(fake.account.file) });
     const first = await source.get();
+    source.refused(first);
+    expect(await source.get()).toBe(first);
+    clock.advance(31_000);
     source.refused(first);
     expect(await source.get()).not.toBe(first);
   });

@@ -50,7 +50,7 @@ describe("inspect", () => {
     expect(models('"fallbacks":["b",{"model":"c"}],"fallback":{"model":"d"}')).toEqual(["d", "b", "c"]);
     expect(models('"messages":[{"role":"system","content":[{"type":"tool_addition","tool":{"type":"tool_definition","definition":{"type":"advisor_20260301","model":"b"}}}]}]')).toEqual(["b"]);
     expect(models('"messages":[{"role":"user","content":"use \\"model\\": advisor_ please"}]')).toEqual([]);
-    expect(doubt('"tools":[{"type":"advisor_1","model":"b","mod\\u0065l":"c"}]')).toContain('has the member "model" twice');
+    expect(doubt('"tools":[{"type":"advisor_1","model":"b","mod\\u0065l":"c"}]')).toContain('has `type` or `model` twice');
     expect(doubt('"tools":[{"type":"advisor_1"}]')).toContain("must name its model");
     expect(doubt('"fallbacks":"default"')).toContain("name the model to fall back to");
   });

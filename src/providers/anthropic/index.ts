@@ -12,5 +12,7 @@ export const anthropic: Provider<AnthropicSettings> = {
   destination,
   prepare,
   authorize,
+  // A claude.ai login, as Claude Code sends it: https://code.claude.com/docs/en/llm-gateway-protocol, checked 2026-08.
+  isClientLogin: (_value, betas) => betas.includes("oauth-2025-04-20"),
   classify,
 };
