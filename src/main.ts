@@ -146,7 +146,7 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
     services,
     router: createRouter(createRoutes(adminRoutes)),
     snapshot: () => snapshot,
-    isReady: () => stores.probe().then(() => true, () => false),
+    isReady: createReadiness(stores, clock),
     isDraining: () => drain.isDraining,
   });
   connectMetrics(services, stores, closers);
@@ -177,6 +177,25 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
       closing ??= stop(drainMs);
       return closing;
     },
+  };
+}
+
+const readinessMs = 1_000;
+
+/** One look at the store a second at the most, however many probes ask: each look is a commit. */
+function createReadiness(stores: Stores, clock: Clock): () => Promise<boolean> {
+  let askedAt: number | undefined;
+  let answer: Promise<boolean> = Promise.resolve(true);
+  return () => {
+    const now = clock.monotonic();
+    if (askedAt === undefined || now - askedAt >= readinessMs) {
+      askedAt = now;
+      answer = stores.probe().then(
+        () => true,
+        () => false,
+      );
+    }
+    return answer;
   };
 }
 

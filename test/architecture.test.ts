@@ -131,7 +131,7 @@ const chokePoints: readonly { readonly what: string; readonly pattern: RegExp; r
   {
     what: "K4: revealing a secret",
     pattern: /\.reveal\(\)/,
-    allowed: [/^src\/kernel\/secret\.ts$/, /^src\/providers\/[^/]+\/authorize\.ts$/, /^src\/credentials\//, /^src\/egress\/dialer\.ts$/, /^src\/identity\/virtual-key\.ts$/, /^src\/identity\/session-token\.ts$/, /^src\/main\/key-files\.ts$/, /^src\/cli\//],
+    allowed: [/^src\/kernel\/secret\.ts$/, /^src\/providers\/[^/]+\/authorize\.ts$/, /^src\/credentials\//, /^src\/providers\/settings\.ts$/, /^src\/egress\/dialer\.ts$/, /^src\/identity\/virtual-key\.ts$/, /^src\/identity\/session-token\.ts$/, /^src\/main\/key-files\.ts$/, /^src\/cli\//],
   },
   { what: "K5: SQL", pattern: /from "node:sqlite"|\b(?:db|database|connection)\.prepare\(|\.exec\(\s*[`"'](?:BEGIN|SELECT|INSERT|UPDATE|DELETE|PRAGMA|CREATE)/, allowed: [/^src\/store\//] },
   { what: "other processes", pattern: /node:child_process/, allowed: [/^src\/cli\/claude\.ts$/] },

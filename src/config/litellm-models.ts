@@ -1,4 +1,5 @@
 /** Entries of LiteLLM's `model_list` to models and the upstreams they share. */
+import { headerNameFault } from "../kernel/header-rules.ts";
 import type { MapNode, Node, Path } from "./document.ts";
 import type { ModelConfig, PriceOverride, ProviderConfig, TargetConfig, TimeoutsConfig } from "./gateway-config.ts";
 import { remarksOf } from "./issues.ts";
@@ -10,7 +11,7 @@ import type { ProviderSchemas } from "./providers.ts";
 import { shown } from "./report.ts";
 import type { LoadContext } from "./sections.ts";
 import { targetId } from "./target-id.ts";
-import { headerNameFault, headerValue } from "./values.ts";
+import { headerValue } from "./values.ts";
 
 /** Models in file order, and for each its position in `model_list`. */
 export interface LiteLlmModels {

@@ -105,7 +105,7 @@ describe("a LiteLLM file", () => {
   });
 
   it("refuses a weak master key, a missing variable and a provider that this build does not have, all in one pass with their lines", () => {
-    const result = load("model_list:\n  - {model_name: a, litellm_params: {model: bedrock/x}}\n  - {model_name: b, litellm_params: {model: anthropic/claude-x, api_key: os.environ/NOT_THERE}}\ngeneral_settings: {master_key: sk-1234}\n", {});
+    const result = load("model_list:\n  - {model_name: a, litellm_params: {model: cohere/x}}\n  - {model_name: b, litellm_params: {model: anthropic/claude-x, api_key: os.environ/NOT_THERE}}\ngeneral_settings: {master_key: sk-1234}\n", {});
     expect(result.ok ? [] : result.errors.map(({ line }) => line)).toEqual([2, 3, 4]);
     expect(JSON.stringify(result)).not.toContain("sk-1234");
   });

@@ -1,4 +1,5 @@
 /** A LiteLLM `config.yaml` as it is, to a configuration. Every key is accounted for; see `litellm-keys.ts`. */
+import { headerNameFault } from "../kernel/header-rules.ts";
 import { Secret } from "../kernel/secret.ts";
 import { adminKeyFault } from "./checks.ts";
 import type { FoundKey } from "./describe.ts";
@@ -14,7 +15,7 @@ import type { Draft } from "./native.ts";
 import type { ProviderSchemas } from "./providers.ts";
 import { extensionSchema } from "./schema.ts";
 import { besideFile, buildSections, checkSections, type LoadContext, type Sections } from "./sections.ts";
-import { headerNameFault } from "./values.ts";
+
 
 /** What a LiteLLM file gives. */
 export interface LiteLlmReading {

@@ -51,7 +51,7 @@ describe("one fault", () => {
     ["an example as admin key", "admin: {key: sk-1234}\n", ["1:14 admin.key: this secret is an example that everybody knows; make one with `openssl rand -hex 32`, or start with --insecure-dev-key while you try things out"]],
     ["a short admin key", "admin: {key: 8sHd72kP}\n", ["1:14 admin.key: this secret is too short: it needs at least 16 characters; make one with `openssl rand -hex 32`, or start with --insecure-dev-key while you try things out"]],
     ["a key header that frames messages", "key_header: Host\n", ["1:13 key_header: is set by the connection itself and cannot be chosen"]],
-    ["a provider of no kind", `providers: {a: {api_key: x}}\n${models}`, ["1:13 providers.a.kind: is required; known here: anthropic, demo"]],
+    ["a provider of no kind", `providers: {a: {api_key: x}}\n${models}`, ["1:13 providers.a.kind: is required; known here: anthropic, anthropic-aws, bedrock, demo, foundry, mantle, vertex"]],
     ["a provider of an unknown kind", `providers:\n  a: {kind: antropic}\n${models}`, ["2:13 providers.a.kind: there is no such provider in this build; did you mean `anthropic`?"]],
     ["a provider's unknown setting", `providers:\n  a: {kind: anthropic, apikey: x}\n${models}`, ["2:24 providers.a.apikey: unknown key; did you mean `api_key`?"]],
     ["a provider's address with a path", `providers:\n  a: {kind: anthropic, base_url: "https://h/v1"}\n${models}`, ["2:34 providers.a.base_url: must end before /v1, which the gateway adds"]],

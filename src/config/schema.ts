@@ -2,9 +2,10 @@
  * The operator's file, `tollgate.yaml`, with every key's type, default and description. The JSON Schema and the reference
  * page are made from it. A provider's own settings are not here: its folder has them, and `load.ts` is given them.
  */
+import { headerNameFault } from "../kernel/header-rules.ts";
 import { z } from "zod";
 import { defaultLimits, defaultTimeouts } from "./gateway-config.ts";
-import { addressBlock, duration, flag, formatDuration, headerNameFault, headerValue, integer, multiplier, prices, size, text } from "./values.ts";
+import { addressBlock, duration, flag, formatDuration, headerValue, integer, multiplier, prices, size, text } from "./values.ts";
 
 const file = text.meta({ title: "path" });
 const host = text.refine((value) => /^[A-Za-z0-9._:-]+$/.test(value), "must be an address or a host name, without port or brackets");

@@ -1,6 +1,7 @@
 /** Kinds of value that an operator writes: durations, sizes, prices, whole numbers. Each says in one sentence what it takes. */
 import { isIP } from "node:net";
 import { z } from "zod";
+import { isHeaderValue } from "../kernel/header-rules.ts";
 import { parseDecimal } from "../kernel/money.ts";
 import type { PriceOverride } from "./gateway-config.ts";
 
@@ -90,18 +91,8 @@ export const addressBlock = text.refine((value) => {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 6 ? 128 : 32));
 }, "must be an IP address, or a block such as `10.0.0.0/8`");
 
-const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** Headers that frame a message or name its receiver: set by the connection, never by an operator. */
-const framingHeaders = new Set(["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]);
-
-/** What is wrong with a header's name; undefined when nothing is. */
-export function headerNameFault(name: string): string | undefined {
-  if (!headerName.test(name)) return "must be the name of an HTTP header";
-  return framingHeaders.has(name.toLowerCase()) ? "is set by the connection itself and cannot be chosen" : undefined;
-}
-
 /** Visible characters, spaces and tabs: what a header's value may hold. */
-export const headerValue = text.refine((value) => /^[\t\x20-\x7e\x80-\xff]*$/.test(value), "must be one line of characters that HTTP headers allow");
+export const headerValue = text.refine((value) => isHeaderValue(value), "must be one line of characters that HTTP headers allow");
 
 /** Prices of a model; a missing member keeps the price book's. */
 export const prices = z

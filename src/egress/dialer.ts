@@ -143,7 +143,9 @@ const systemLookupOf: LookupFunction = (hostname, lookupOptions, callback) => sy
 /** `NO_PROXY` as curl and Node read it: exact host, `.suffix`, suffix of labels, or `*`. */
 function isExempt(host: string, noProxy: readonly string[]): boolean {
   return noProxy.some((entry) => {
-    const rule = entry.trim().toLowerCase().replace(/:\d+$/, "").replace(/^\*?\./, "");
+    const named = entry.trim().toLowerCase();
+    // A port is cut off, but not the end of an IPv6 address that stands without brackets.
+    const rule = (named.startsWith("[") ? named.replace(/^\[([^\]]*)\].*$/, "$1") : /:.*:/.test(named) ? named : named.replace(/:\d+$/, "")).replace(/^\*?\./, "");
     return rule === "*" || (rule !== "" && (host === rule || host.endsWith(`.${rule}`)));
   });
 }

@@ -52,7 +52,7 @@ export async function buildRequest(services: Services, planned: Planned, planned
       body: payload.bytes,
       members: facts.members,
       query: exchange.query,
-      headers: requestHeaders(planned, isStreaming),
+      headers: requestHeaders(planned, isStreaming, isClientsLogin || place.provider.takesAccountHeaders === true),
       refusedBetas: services.betaMemory.refusedBy(target.id),
       clientProject: isClientsLogin ? exchange.ingress.clientProject : undefined,
     },
@@ -96,9 +96,9 @@ function withTargetHeaders(request: UpstreamRequest, own: ReadonlyMap<string, st
 }
 
 /** A ping cannot be put into a compressed stream, so streams are asked for plain; other replies may come as the client likes. */
-function requestHeaders(planned: Planned, isStreaming: boolean): string[] {
+function requestHeaders(planned: Planned, isStreaming: boolean, mayChooseAccount: boolean): string[] {
   const { request, snapshot } = planned.exchange;
-  const headers = forwardableRequestHeaders(request.rawHeaders, snapshot.config.forward.claudeCodeHeaders);
+  const headers = forwardableRequestHeaders(request.rawHeaders, { includeClaudeCode: snapshot.config.forward.claudeCodeHeaders, mayChooseAccount });
   const accepted = isStreaming ? "identity" : headerValue(request.rawHeaders, "accept-encoding");
   if (accepted !== undefined) headers.push("accept-encoding", accepted);
   // An operator may have named it so that it would otherwise cross.

@@ -30,14 +30,14 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
     const { outbound, loss } = await buildRequest(services, planned, target);
     const sentAt = services.clock.monotonic();
     const reply = await services.dialer.system("count_tokens", outbound, exchange.abort.signal);
-    const headAt = services.clock.monotonic();
     const body = await readCount(reply, target, exchange);
+    const readyAt = services.clock.monotonic();
     const headers = countHeaders(reply, target, exchange);
     if (loss.length > 0) headers.push("x-tollgate-loss", loss.join(", "));
-    const overheadMs = sentAt - exchange.startedAt + (services.clock.monotonic() - headAt);
+    const overheadMs = sentAt - exchange.startedAt - exchange.report.uploadMs + (services.clock.monotonic() - readyAt);
     exchange.report.overheadMs = overheadMs;
     exchange.report.responseBytes = body.length;
-    headers.push("x-tollgate-request-id", exchange.requestId, "x-tollgate-overhead-ms", overheadMs.toFixed(2));
+    headers.push("x-tollgate-request-id", exchange.requestId, "x-tollgate-overhead-ms", overheadMs.toFixed(2), "x-litellm-call-id", exchange.requestId, "x-litellm-model-id", target.target.id);
     if (planned.notice !== undefined) headers.push("x-tollgate-notice", planned.notice);
     exchange.response.writeHead(reply.status, headers);
     exchange.response.end(body);
@@ -58,7 +58,7 @@ async function readCount(reply: UpstreamReply, planned: PlannedTarget, exchange:
     return fault;
   };
   if (reply.status >= 400 && provider.judge === undefined && provider.classify(reply.status, ownsCredential) === "credential") throw giveUp(credentialRejected(planned, reply.status, ""));
-  if (reply.status === 200 && headerValue(reply.headers, "content-type")?.startsWith("application/json") !== true) throw giveUp(invalidReply("count_tokens answered without JSON"));
+  if (reply.status === 200 && headerValue(reply.headers, "content-type")?.toLowerCase().startsWith("application/json") !== true) throw giveUp(invalidReply("count_tokens answered without JSON"));
   if (reply.status >= 300 && reply.status < 400) throw giveUp(invalidReply(`redirect with status ${reply.status}`));
   const body = await collectReply(reply, replyBytesMax);
   if (reply.status >= 400 && provider.judge !== undefined) {

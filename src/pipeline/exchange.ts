@@ -44,6 +44,8 @@ export interface Report {
   isStreaming: boolean;
   attempts: number;
   requestBytes: number;
+  /** Time spent waiting for the client's body. */
+  uploadMs: number;
   responseBytes: number;
   firstEventMs: number | undefined;
   overheadMs: number | undefined;

@@ -16,7 +16,7 @@ export function plan(received: Received): Planned {
   const route = accessibleRoute(received, facts.model);
   // A key that may use everything, in front of routes that take every Claude name, has no narrower right to check.
   if (!snapshot.routes.isOpen || (principal.key !== undefined && principal.key.models.length > 0)) {
-    for (const model of facts.furtherModels(received.payload.bytes)) accessibleRoute(received, model);
+    for (const model of facts.furtherModels(received.payload.bytes)) checkFurtherModel(received, route, model);
   }
   const targets = route.targets.flatMap((target): PlannedTarget[] => {
     const place = snapshot.places.get(target.target.provider);
@@ -38,8 +38,30 @@ function accessibleRoute(received: Received, requested: string): Route {
   const name = resolveAlias(principal.key?.aliases ?? {}, requested);
   // Cloud clients name models as their cloud does; rights follow what that is here.
   const route = exchange.ingress.envelope === "messages" ? routes.resolve(name) : routes.resolveCloudName(name);
-  if (route !== undefined && mayUseModel(principal, route.publicName, route.model.accessGroups)) return route;
+  if (route !== undefined && mayUseRoute(principal, route)) return route;
   throw modelUnavailable(received, requested);
+}
+
+function mayUseRoute(principal: Principal, route: Route): boolean {
+  return route.rightsNames.some((name) => mayUseModel(principal, name, route.model.accessGroups));
+}
+
+/**
+ * A model named beside `model` reaches the upstream as it is written, so it must be one that this key may use under that very
+ * name at that very place: an alias, or a name that means another model there, would be a way around the key's rights.
+ */
+function checkFurtherModel(received: Received, route: Route, model: string): void {
+  const { exchange, principal } = received;
+  const further = exchange.snapshot.routes.resolve(model);
+  const providers = route.targets.map(({ target }) => target.provider);
+  const isSame = further?.targets.some(({ target, upstreamModel }) => upstreamModel === model && providers.includes(target.provider)) === true;
+  if (further === undefined || !isSame || !mayUseRoute(principal, further)) throw modelUnavailable(received, model);
+}
+
+/** Whether a caller may use a name, listed or not. */
+export function mayUseName(snapshot: Snapshot, principal: Principal, name: string): boolean {
+  const route = snapshot.routes.resolve(resolveAlias(principal.key?.aliases ?? {}, name));
+  return route !== undefined && mayUseRoute(principal, route);
 }
 
 /** The public names a caller may use, for the model list and for hints. */
@@ -47,7 +69,7 @@ export function accessibleModels(snapshot: Snapshot, principal: Principal): read
   const known = [...new Set([...snapshot.places.values()].flatMap(({ provider }) => snapshot.priceBook.models(provider.id)))];
   return snapshot.routes
     .list(known)
-    .filter((route) => mayUseModel(principal, route.publicName, route.model.accessGroups))
+    .filter((route) => mayUseRoute(principal, route))
     .map((route) => route.publicName);
 }
 

@@ -20,7 +20,9 @@ export async function receive(services: Services, identified: Identified): Promi
   const timer = services.clock.after(config.timeouts.requestBodyMs, () => exchange.abort.abort(new GatewayError("client_body_slow")));
   try {
     const { ingress } = exchange;
+    const readFrom = services.clock.monotonic();
     const sent = await readBody(exchange.request, config.limits.bodyBytesMax, exchange.abort.signal);
+    exchange.report.uploadMs = services.clock.monotonic() - readFrom;
     const body = ingress.unpackCount?.(sent) ?? sent;
     const facts = exchange.dialect.inspect(body, ingress.url);
     const { report } = exchange;

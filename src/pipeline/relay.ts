@@ -58,10 +58,10 @@ function letBodyGo({ payload, reply }: Committed): void {
 }
 
 /** Status and headers of the reply, with our own beside them. From here on there is no failover. */
-function commit(services: Services, committed: Committed, replyHeaders: readonly string[], extra: readonly string[] = []): void {
-  const { exchange, attempt, reply, headAt } = committed;
-  const now = services.clock.monotonic();
-  const overheadMs = attempt.dispatchedAt - exchange.startedAt + (now - headAt);
+function commit(services: Services, committed: Committed, replyHeaders: readonly string[], { readyAt, extra = [] }: { readonly readyAt: number; readonly extra?: readonly string[] }): void {
+  const { exchange, attempt, reply } = committed;
+  // Our own time only: neither the client's upload nor the upstream's work is in it.
+  const overheadMs = attempt.dispatchedAt - exchange.startedAt - exchange.report.uploadMs + (services.clock.monotonic() - readyAt);
   exchange.report.overheadMs = overheadMs;
   const headers = forwardableReplyHeaders(replyHeaders, attempt.planned.target.credential === "client");
   const { requestIdHeader } = exchange.ingress;
@@ -101,13 +101,15 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
       resolve({ outcome, fault, firstEventMs, responseBytes });
     };
     let isOver = false;
+    /** Of the piece in hand. */
+    let readAt = committed.headAt;
     let flow: Pick<UpstreamReply, "pause" | "resume"> = reply;
     const onDrain = (): void => flow.resume();
     const write = ({ out, events }: Passed): void => {
       if (out.length === 0) return;
       if (firstEventMs === undefined) {
         firstEventMs = services.clock.monotonic() - attempt.dispatchedAt;
-        commit(services, committed, streamHeaders(reply.headers, path.contentType, isCoded));
+        commit(services, committed, streamHeaders(reply.headers, path.contentType, isCoded), { readyAt: readAt });
         watched?.onSilence(exchange.snapshot.config.timeouts.pingMs, ping);
         services.metrics.streamOpened();
       }
@@ -116,15 +118,17 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
       if (events.length > 0) tap(services, committed, () => attempt.observer.streamEvents(events));
     };
     const ping = (): void => {
-      if (attempt.observer.hasStarted() && path.isAtBorder() && !response.writableNeedDrain && !response.writableEnded) response.write(path.ping);
+      if (attempt.observer.hasStarted() && attempt.observer.ending() === "broken" && path.isAtBorder() && !response.writableNeedDrain && !response.writableEnded) response.write(path.ping);
     };
     const finishWith = (outcome: AttemptOutcome, fault: GatewayError | undefined): void => {
       if (firstEventMs === undefined) return done(outcome, fault ?? new GatewayError("upstream_reply_invalid", { internal: "empty stream" }));
       if (fault !== undefined) {
         exchange.report.fault = fault;
         // Inside an event that was too large to be held back, only a broken connection tells the client the truth.
-        if (!path.isAtBorder()) response.destroy();
-        if (!response.destroyed && !path.hasPassed(fault)) response.write(path.error(fault, exchange.requestId));
+        if (!path.hasPassed(fault)) {
+          if (!path.isAtBorder()) response.destroy();
+          if (!response.destroyed) response.write(path.error(fault, exchange.requestId));
+        }
       }
       services.metrics.streamClosed();
       response.end();
@@ -134,6 +138,7 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
       data(bytes) {
         if (isOver) return;
         watched?.touch();
+        readAt = services.clock.monotonic();
         write(path.push(bytes));
         const fault = path.fault();
         if (fault === undefined) return;
@@ -185,11 +190,12 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
     };
     const onDrain = (): void => reply.resume();
     const complete = async (): Promise<void> => {
+      const readyAt = services.clock.monotonic();
       const whole = Buffer.concat(pieces, heldBytes);
       if (reply.status === 200 && heldBytes === 0) return done("broken", new GatewayError("upstream_reply_invalid", { internal: "empty body" }));
       await meterPlain(services, committed, whole, responseBytes);
       if (!isCommitted) {
-        commit(services, committed, reply.headers, costHeader(committed));
+        commit(services, committed, reply.headers, { readyAt, extra: costHeader(committed) });
         response.end(whole);
       } else response.end();
       done(reply.status < 400 ? "completed" : "upstream_error");
@@ -206,7 +212,7 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
           if (!response.write(bytes)) reply.pause();
         } else if (heldBytes > plainReplyHoldBytesMax) {
           isCommitted = true;
-          commit(services, committed, reply.headers);
+          commit(services, committed, reply.headers, { readyAt: services.clock.monotonic() });
           for (const piece of pieces) response.write(piece);
           if (response.writableNeedDrain) reply.pause();
         }

@@ -82,7 +82,8 @@ function untouched(framer: Framer, unframer: Unframer): StreamPath {
     push: (bytes) => ({ out: bytes, events: unframer.push(bytes) }),
     finish: () => ({ out: nothing, events: nothing, isWhole: unframer.isAtBorder() }),
     fault: () => unframer.fault(),
-    hasPassed: (fault) => unframer.fault() === fault,
+    // Bytes that were no frames are no word of the upstream's.
+    hasPassed: (fault) => unframer.fault() === fault && fault.code !== "upstream_stream_broken",
     isAtBorder: () => unframer.isAtBorder(),
     ping: framer.ping,
     error: (fault, requestId) => framer.error(fault, requestId),

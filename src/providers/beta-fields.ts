@@ -29,7 +29,10 @@ export interface BetaFields {
   readonly checked: string;
 }
 
-const docs = "https://platform.claude.com/docs/en";
+/** Names in `src/resources/beta/beta.ts` (`AnthropicBeta`), fields beside it in `messages/messages.ts`. */
+const sdk = "anthropics/anthropic-sdk-typescript src/resources/beta, 2026-08-19";
+const protocol = "Claude Code 2.1.330, `claude gateway`, GET /protocol";
+const toolExamples = "https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use";
 const litellm = "BerriAI/litellm litellm/anthropic_beta_headers_config.json";
 
 /**
@@ -39,22 +42,22 @@ const litellm = "BerriAI/litellm litellm/anthropic_beta_headers_config.json";
  * `mid-conversation-tool-changes-`, whose fields lie in `messages` and `system`).
  */
 export const betaFields: readonly BetaFields[] = [
-  { stem: "context-management-", fields: ["context_management"], source: `${docs}/build-with-claude/context-editing`, checked: "2026-11" },
-  { stem: "compact-", fields: ["context_management"], source: `${docs}/build-with-claude/compaction`, checked: "2026-11" },
-  { stem: "request-tags-", fields: ["tags"], source: "Claude Code 2.1.330, `claude gateway`, GET /protocol", checked: "2026-11" },
-  { stem: "dangerous-tool-use-", fields: ["safeguards"], source: "Claude Code 2.1.330, `claude gateway`, GET /protocol", checked: "2026-11" },
-  { stem: "server-side-fallback-", fields: ["fallbacks"], source: `${docs}/build-with-claude/refusals-and-fallback`, checked: "2026-11" },
-  { stem: "fast-mode-", fields: ["speed"], source: `${docs}/build-with-claude/fast-mode`, checked: "2026-11" },
-  { stem: "mcp-client-", fields: ["mcp_servers"], toolTypes: ["mcp_toolset"], source: `${docs}/agents-and-tools/mcp-connector`, checked: "2026-11" },
-  { stem: "skills-", fields: ["container"], source: `${docs}/build-with-claude/skills-guide`, checked: "2026-11" },
-  { stem: "code-execution-", fields: ["container"], toolTypes: ["code_execution_"], source: `${docs}/agents-and-tools/tool-use/code-execution-tool`, checked: "2026-11" },
-  { stem: "effort-", innerFields: [{ inside: "output_config", name: "effort" }], source: `${docs}/build-with-claude/effort`, checked: "2026-11" },
+  { stem: "context-management-", fields: ["context_management"], source: sdk, checked: "2026-11" },
+  { stem: "compact-", fields: ["context_management"], source: `${litellm} (name); ${sdk} (field)`, checked: "2026-11" },
+  { stem: "request-tags-", fields: ["tags"], source: protocol, checked: "2026-11" },
+  { stem: "dangerous-tool-use-", fields: ["safeguards"], source: protocol, checked: "2026-11" },
+  { stem: "server-side-fallback-", fields: ["fallbacks"], source: sdk, checked: "2026-11" },
+  { stem: "fast-mode-", fields: ["speed"], source: sdk, checked: "2026-11" },
+  { stem: "mcp-client-", fields: ["mcp_servers"], toolTypes: ["mcp_toolset"], source: sdk, checked: "2026-11" },
+  { stem: "skills-", fields: ["container"], source: sdk, checked: "2026-11" },
+  { stem: "code-execution-", fields: ["container"], toolTypes: ["code_execution_"], source: sdk, checked: "2026-11" },
+  { stem: "effort-", innerFields: [{ inside: "output_config", name: "effort" }], source: `${litellm} (name); ${sdk} (field)`, checked: "2026-11" },
   {
     stem: "structured-outputs-",
     fields: ["output_format"],
     innerFields: [{ inside: "output_config", name: "format" }],
     toolFields: ["strict"],
-    source: `${docs}/build-with-claude/structured-outputs`,
+    source: sdk,
     checked: "2026-11",
   },
   { stem: "thinking-display-updates-", innerFields: [{ inside: "thinking", name: "display", value: "updates" }], source: `${litellm} (name); Claude Code 2.1.330 (field)`, checked: "2026-11" },
@@ -62,12 +65,12 @@ export const betaFields: readonly BetaFields[] = [
     stem: "advanced-tool-use-",
     toolFields: ["defer_loading", "input_examples", "allowed_callers"],
     toolTypes: ["tool_search_tool_"],
-    source: "https://www.anthropic.com/engineering/advanced-tool-use",
+    source: `${toolExamples}; ${sdk} (fields)`,
     checked: "2026-11",
   },
-  { stem: "tool-search-tool-", toolFields: ["defer_loading"], toolTypes: ["tool_search_tool_"], source: `${docs}/agents-and-tools/tool-use/tool-search-tool`, checked: "2026-11" },
-  { stem: "tool-examples-", toolFields: ["input_examples"], source: litellm, checked: "2026-11" },
-  { stem: "fine-grained-tool-streaming-", toolFields: ["eager_input_streaming"], source: `${docs}/agents-and-tools/tool-use/fine-grained-tool-streaming`, checked: "2026-11" },
+  { stem: "tool-search-tool-", toolFields: ["defer_loading"], toolTypes: ["tool_search_tool_"], source: `${litellm} (name); ${sdk} (field)`, checked: "2026-11" },
+  { stem: "tool-examples-", toolFields: ["input_examples"], source: toolExamples, checked: "2026-11" },
+  { stem: "fine-grained-tool-streaming-", toolFields: ["eager_input_streaming"], source: `${litellm} (name); ${sdk} (field)`, checked: "2026-11" },
 ];
 
 /** Splices for `reshape`, and what they take out: `field:context_management`, `field:tools.defer_loading`. */

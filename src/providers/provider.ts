@@ -141,6 +141,11 @@ export interface Provider<Settings = unknown, Credentials = unknown> {
   /** Adds the credential; always last, since signatures cover the final bytes. */
   authorize(request: UpstreamRequest, settings: Settings, context: AuthorizeContext<Credentials>): Promise<UpstreamRequest> | UpstreamRequest;
   /**
+   * Headers that choose a part of the account (a workspace, a user profile) may come from clients although the login is the
+   * gateway's. Otherwise who owns the login chooses.
+   */
+  readonly takesAccountHeaders?: true;
+  /**
    * Whether a bearer that came beside the Tollgate key is a login of this place, for targets with `credential: client`; absent:
    * there is none. Anything else in that header stays here.
    *

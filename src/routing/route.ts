@@ -7,8 +7,10 @@ import type { GatewayConfig, ModelConfig, TargetConfig } from "../config/gateway
 /** A resolved name. */
 export interface Route {
   readonly model: ModelConfig;
-  /** The name rights are checked on: what was asked for after aliases. */
+  /** What was asked for, after the key's own aliases and without a context suffix. */
   readonly publicName: string;
+  /** Names that give a right to it, any one of them: the one asked for, and the model's own behind an alias. */
+  readonly rightsNames: readonly string[];
   readonly targets: readonly RouteTarget[];
 }
 
@@ -28,7 +30,7 @@ export interface RouteTable {
   resolveCloudName(name: string): Route | undefined;
   /** Public names to list, patterns expanded over `knownNames`, hidden aliases left out; in file order. */
   list(knownNames: readonly string[]): readonly Route[];
-  /** Every Claude name resolves. */
+  /** Every Claude name resolves, and to itself: the upstream is asked for no other model than the client names. */
   readonly isOpen: boolean;
 }
 
@@ -77,7 +79,7 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
     const model = exact.get(name);
     if (model !== undefined) return routeOf(model, name, undefined);
     const byId = byTarget.get(name);
-    if (byId !== undefined && !byId.model.name.includes("*")) return { model: byId.model, publicName: byId.model.name, targets: [targetOf(byId.target, byId.model.name, undefined)] };
+    if (byId !== undefined && !byId.model.name.includes("*")) return { model: byId.model, publicName: byId.model.name, rightsNames: [byId.model.name], targets: [targetOf(byId.target, byId.model.name, undefined)] };
     for (const { model: patternModel, prefix, suffix } of patterns) {
       if (name.length >= prefix.length + suffix.length && name.startsWith(prefix) && name.endsWith(suffix)) {
         return routeOf(patternModel, name, name.slice(prefix.length, name.length - suffix.length));
@@ -89,12 +91,17 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
   const resolve = (name: string): Route | undefined => {
     if (exact.has(name)) return resolveDirect(name);
     const group = config.modelAliases.get(name);
-    if (group !== undefined) return resolveDirect(group.model);
-    return resolveDirect(name) ?? (contextSuffix.test(name) ? resolveDirect(name.replace(contextSuffix, "")) : undefined);
+    if (group !== undefined) {
+      const route = resolveDirect(group.model);
+      return route === undefined ? undefined : { ...route, rightsNames: [name, ...route.rightsNames] };
+    }
+    // Before patterns: one would take the suffix for a part of the name.
+    return contextSuffix.test(name) ? resolve(name.replace(contextSuffix, "")) : resolveDirect(name);
   };
 
+  const isPlain = config.modelAliases.size === 0 && config.models.every((model) => model.aliases.length === 0 && model.targets.every((target) => target.model === model.name));
   return {
-    isOpen: config.models.some(({ name }) => name === "*" || name === "claude-*"),
+    isOpen: isPlain && config.models.some(({ name }) => name === "*" || name === "claude-*"),
     resolve,
     resolveCloudName(name) {
       if (exact.has(name) || config.modelAliases.has(name)) return resolve(name);
@@ -113,7 +120,7 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
       for (const [alias, { isHidden }] of config.modelAliases) if (!isHidden) names.add(alias);
       for (const name of knownNames) if (resolveDirect(name) !== undefined) names.add(name);
       return [...names].flatMap((name) => {
-        const route = exact.has(name) || !config.modelAliases.has(name) ? resolveDirect(name) : resolveDirect(config.modelAliases.get(name)!.model);
+        const route = resolve(name);
         return route === undefined ? [] : [{ ...route, publicName: name }];
       });
     },
@@ -121,7 +128,8 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
 }
 
 function routeOf(model: ModelConfig, publicName: string, matched: string | undefined): Route {
-  return { model, publicName, targets: model.targets.map((target) => targetOf(target, publicName, matched)) };
+  const rightsNames = model.name === publicName || model.name.includes("*") ? [publicName] : [publicName, model.name];
+  return { model, publicName, rightsNames, targets: model.targets.map((target) => targetOf(target, publicName, matched)) };
 }
 
 function targetOf(target: TargetConfig, publicName: string, matched: string | undefined): RouteTarget {

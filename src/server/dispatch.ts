@@ -16,7 +16,7 @@ import { dialects } from "../dialects/registry.ts";
 import { sourceAddress } from "./client-address.ts";
 import { writeError } from "./error-writer.ts";
 import { inferenceProfiles } from "./ingress/bedrock-profiles.ts";
-import { listModels, showModel } from "./models.ts";
+import { listModels, showModel, wantsAnthropic } from "./models.ts";
 import { guardRequest } from "./request-guard.ts";
 import type { ErrorShape, OpenAnswer, RouteMatch, Router } from "./route-table.ts";
 
@@ -39,7 +39,10 @@ export function createDispatch(options: DispatchOptions): (request: IncomingMess
       const path = guardRequest(request);
       const found = options.router.match(request.method ?? "", path);
       if (found === "none") throw unknownPath(path);
-      if (found === "method") throw new GatewayError("client_method_unsupported");
+      if ("methods" in found) {
+        response.setHeader("allow", found.methods.join(", "));
+        throw new GatewayError("client_method_unsupported");
+      }
       serve(options, { request, response, requestId, path, match: found });
     } catch (fault) {
       refuse(options, response, asGatewayError(fault), shape, requestId);
@@ -71,7 +74,7 @@ function serve(options: DispatchOptions, matched: Matched): void {
     case "models":
     case "metrics":
     case "admin":
-      void answer(options, matched).catch((fault: unknown) => refuse(options, matched.response, asGatewayError(fault), row.errors, matched.requestId));
+      void answer(options, matched).catch((fault: unknown) => refuse(options, matched.response, asGatewayError(fault), shapeFor(matched), matched.requestId));
   }
 }
 
@@ -82,6 +85,7 @@ async function answer(options: DispatchOptions, matched: Matched): Promise<void>
   if (row.plane === "models") {
     const principal = authenticate(options, matched);
     const id = match.params["id"];
+    response.setHeader("request-id", matched.requestId);
     return sendJson(matched, 200, id === undefined ? listModels(matched.request, options.snapshot(), principal) : showModel(matched.request, options.snapshot(), principal, id));
   }
   if (row.plane === "metrics") {
@@ -172,6 +176,7 @@ function createExchange(options: DispatchOptions, { request, response, requestId
       isStreaming: false,
       attempts: 0,
       requestBytes: 0,
+      uploadMs: 0,
       responseBytes: 0,
       firstEventMs: undefined,
       overheadMs: undefined,
@@ -182,11 +187,15 @@ function createExchange(options: DispatchOptions, { request, response, requestId
   };
 }
 
+/** A list of models is given in the shape its caller wants, and so are its refusals. */
+function shapeFor({ match: { row }, request }: Matched): ErrorShape {
+  return row.plane === "models" && wantsAnthropic(request) ? "anthropic" : row.errors;
+}
+
 /** Before a row is known, the caller's own habits tell its error shape. */
 function guessShape(request: IncomingMessage): ErrorShape {
   const url = request.url ?? "";
-  const agent = request.headers["user-agent"] ?? "";
-  const isAnthropic = url.startsWith("/anthropic") || url.startsWith("/v1/messages") || request.headers["anthropic-version"] !== undefined || agent.startsWith("claude-");
+  const isAnthropic = url.startsWith("/anthropic") || url.startsWith("/v1/messages") || wantsAnthropic(request);
   return isAnthropic ? "anthropic" : "litellm";
 }
 

@@ -2,14 +2,14 @@
 import type { IncomingMessage } from "node:http";
 import type { Principal } from "../identity/principal.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
-import { accessibleModels } from "../pipeline/plan.ts";
+import { accessibleModels, mayUseName } from "../pipeline/plan.ts";
 import type { Snapshot } from "../pipeline/snapshot.ts";
 
 const createdAt = "2025-01-01T00:00:00Z";
 const createdSeconds = Date.parse(createdAt) / 1000;
 
 /** Anthropic's own clients say so by `anthropic-version` or their user agent; everybody else gets OpenAI's list, as LiteLLM gives. */
-function wantsAnthropic(request: IncomingMessage): boolean {
+export function wantsAnthropic(request: IncomingMessage): boolean {
   const agent = request.headers["user-agent"] ?? "";
   return request.headers["anthropic-version"] !== undefined || agent.startsWith("claude-code/") || agent.startsWith("claude-cli/");
 }
@@ -23,7 +23,7 @@ export function listModels(request: IncomingMessage, snapshot: Snapshot, princip
 
 /** @throws GatewayError `client_model_unavailable`, the same for unknown and forbidden */
 export function showModel(request: IncomingMessage, snapshot: Snapshot, principal: Principal, id: string): unknown {
-  if (!accessibleModels(snapshot, principal).includes(id)) throw new GatewayError("client_model_unavailable");
+  if (!mayUseName(snapshot, principal, id)) throw new GatewayError("client_model_unavailable");
   return wantsAnthropic(request) ? anthropicModel(id) : openAiModel(id);
 }
 

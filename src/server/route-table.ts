@@ -44,8 +44,8 @@ export interface RouteMatch {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** `method`: the path exists, but not for this method. */
-export type MatchResult = RouteMatch | "method" | "none";
+/** `methods`: the path exists, but for these methods only. */
+export type MatchResult = RouteMatch | { readonly methods: readonly string[] } | "none";
 
 export interface Router {
   match(method: string, path: string): MatchResult;
@@ -76,7 +76,7 @@ export function createRouter(rows: readonly RouteRow[]): Router {
         }
       }
       if (candidates.length === 0) return "none";
-      return candidates.find(({ row }) => row.methods.includes(method)) ?? "method";
+      return candidates.find(({ row }) => row.methods.includes(method)) ?? { methods: [...new Set(candidates.flatMap(({ row }) => row.methods))] };
     },
   };
 }
@@ -87,7 +87,9 @@ function matchSegments(pattern: readonly string[], segments: readonly string[]):
     const rest = /^\{(\w+)\.\.\.\}$/.exec(part);
     if (rest !== null) {
       if (segments.length < index + 1) return undefined;
-      params[rest[1]!] = segments.slice(index).join("/");
+      const values = segments.slice(index).map(decodeSegment);
+      if (values.includes(undefined)) return undefined;
+      params[rest[1]!] = values.join("/");
       return params;
     }
     const segment = segments[index];

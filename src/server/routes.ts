@@ -22,7 +22,7 @@ function messagesRows(prefix: string): RouteRow[] {
     { plane: "models", methods: ["GET"], path: `${prefix}/v1/models`, errors, audit: "none" },
     { plane: "models", methods: ["GET"], path: `${prefix}/v1/models/{id...}`, errors, audit: "none" },
     // With one shared provider credential these would show one team's objects to another, and spend outside admission.
-    ...["/v1/messages/batches", "/v1/files", "/v1/skills"].flatMap((path) => [unsupported(path), unsupported(`${path}/{rest...}`)]),
+    ...["/v1/messages/batches", "/v1/files", "/v1/skills", "/v1/user_profiles"].flatMap((path) => [unsupported(path), unsupported(`${path}/{rest...}`)]),
   ];
 }
 

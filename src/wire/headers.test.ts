@@ -4,21 +4,29 @@ import { forwardableReplyHeaders, forwardableRequestHeaders, headerValue, withou
 
 const credentials = ["authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization", "x-litellm-api-key", "cookie"];
 
+const all = { includeClaudeCode: true, mayChooseAccount: true };
+
 describe("forwardableRequestHeaders", () => {
+  it("leaves the choice of a workspace, a user profile and an organisation to who owns the login", () => {
+    const raw = ["Anthropic-Workspace-Id", "w", "anthropic-user-profile-id", "u", "anthropic-organization-id", "o", "anthropic-version", "1"];
+    expect(forwardableRequestHeaders(raw, all)).toEqual(raw);
+    expect(forwardableRequestHeaders(raw, { ...all, mayChooseAccount: false })).toEqual(["anthropic-version", "1"]);
+  });
+
   it("never forwards a credential, a hop-by-hop header, or where the request came from", () => {
     const names = [...credentials, "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length", "accept-encoding", "forwarded", "x-forwarded-for", "x-real-ip", "expect", "origin"];
     const raw = names.flatMap((name) => [name.toUpperCase(), "v"]);
-    expect(forwardableRequestHeaders(raw, true)).toEqual([]);
+    expect(forwardableRequestHeaders(raw, all)).toEqual([]);
   });
 
   it("forwards anthropic-*, x-claude-code-* and content headers as they came, also names of next month, also repeated", () => {
     const raw = ["Anthropic-Beta", "a", "anthropic-beta", "b", "anthropic-brand-new", "1", "X-Claude-Code-Session-Id", "s", "Content-Type", "application/json", "User-Agent", "claude-cli/9", "X-Stainless-Lang", "js"];
-    expect(forwardableRequestHeaders(raw, true)).toEqual(raw);
-    expect(forwardableRequestHeaders(raw, false)).toEqual(raw.toSpliced(6, 2));
+    expect(forwardableRequestHeaders(raw, all)).toEqual(raw);
+    expect(forwardableRequestHeaders(raw, { ...all, includeClaudeCode: false })).toEqual(raw.toSpliced(6, 2));
   });
 
   it("drops whatever Connection names", () => {
-    expect(forwardableRequestHeaders(["Connection", "close, Anthropic-Beta", "anthropic-beta", "a", "anthropic-version", "1"], true)).toEqual(["anthropic-version", "1"]);
+    expect(forwardableRequestHeaders(["Connection", "close, Anthropic-Beta", "anthropic-beta", "a", "anthropic-version", "1"], all)).toEqual(["anthropic-version", "1"]);
   });
 });
 

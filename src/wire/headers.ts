@@ -10,21 +10,31 @@ const requestPrefixes = ["anthropic-", "x-stainless-"];
 const requestNames = new Set(["accept", "content-type", "user-agent", "x-app", "x-claude-1p-request-class"]);
 const claudeCodePrefix = "x-claude-code-";
 
+/** Choose a part of the account; see docs/decisions/0006. */
+const accountHeaders = new Set(["anthropic-workspace-id", "anthropic-user-profile-id", "anthropic-organization-id"]);
+
+/** What decides beside the name of a header. */
+export interface Forwarding {
+  /** `x-claude-code-*`: session, agent and request class. */
+  readonly includeClaudeCode: boolean;
+  /** Workspace, user profile and organisation: whoever owns the login chooses them. */
+  readonly mayChooseAccount: boolean;
+}
+
 /**
  * Headers that go upstream.
  *
  * @param rawHeaders as received, flat
- * @param includeClaudeCode forward `x-claude-code-*` (session, agent and request class)
  * @returns flat list without `accept-encoding`, `content-length` and `host`, which each attempt sets itself
  */
-export function forwardableRequestHeaders(rawHeaders: readonly string[], includeClaudeCode: boolean): string[] {
+export function forwardableRequestHeaders(rawHeaders: readonly string[], { includeClaudeCode, mayChooseAccount }: Forwarding): string[] {
   const named = connectionNames(rawHeaders);
   const result: string[] = [];
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!.toLowerCase();
     const mayCross =
       requestNames.has(name) || requestPrefixes.some((prefix) => name.startsWith(prefix)) || (name.startsWith(claudeCodePrefix) && includeClaudeCode);
-    if (mayCross && !(named?.has(name) ?? false)) result.push(rawHeaders[index]!, rawHeaders[index + 1]!);
+    if (mayCross && (mayChooseAccount || !accountHeaders.has(name)) && !(named?.has(name) ?? false)) result.push(rawHeaders[index]!, rawHeaders[index + 1]!);
   }
   return result;
 }

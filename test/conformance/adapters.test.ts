@@ -1,6 +1,7 @@
 // Guarantee: every dialect and every provider in the registries holds what the pipeline relies on.
 import { expect, it } from "vitest";
 import { dialects } from "../../src/dialects/registry.ts";
+import { Secret } from "../../src/kernel/secret.ts";
 import { providers } from "../../src/providers/registry.ts";
 import { encodeEvent } from "../../src/wire/sse.ts";
 import { dialectSuite, type DialectCorpus } from "./dialect.suite.ts";
@@ -27,9 +28,20 @@ const dialectCorpora: Record<keyof typeof dialects, DialectCorpus> = {
   },
 };
 
+const vertexLogin = {
+  source: { get: () => Promise.resolve({ token: new Secret("google-token"), expiresAtMs: undefined, projectId: "team", quotaProject: undefined }), refused: () => {} },
+  used: () => {},
+  refused: () => {},
+};
+
 const providerCorpora: Record<string, ProviderCorpus> = {
-  anthropic: { settings: { api_key: "sk-ant-credential" }, credential: "sk-ant-credential" },
-  demo: { settings: {}, credential: undefined },
+  anthropic: { settings: { api_key: "sk-ant-credential" }, envelope: "messages", credential: "sk-ant-credential" },
+  "anthropic-aws": { settings: { region: "eu-central-1", api_key: "aws-credential", workspace_id: "wrkspc_1" }, envelope: "messages", credential: "aws-credential" },
+  bedrock: { settings: { region: "eu-central-1", api_key: "bedrock-credential" }, envelope: "bedrock", credential: "bedrock-credential" },
+  demo: { settings: {}, envelope: "messages", credential: undefined },
+  foundry: { settings: { resource: "team", api_key: "foundry-credential" }, envelope: "messages", credential: "foundry-credential" },
+  mantle: { settings: { region: "eu-central-1", api_key: "mantle-credential" }, envelope: "messages", credential: "mantle-credential" },
+  vertex: { settings: { project: "team", location: "europe-west1" }, envelope: "vertex", credentials: vertexLogin, credential: "google-token" },
 };
 
 for (const [id, dialect] of Object.entries(dialects)) dialectSuite(dialect, dialectCorpora[id as keyof typeof dialects]);

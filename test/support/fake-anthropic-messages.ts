@@ -24,6 +24,8 @@ export interface MessagesContext {
   readonly bill: Bill;
   readonly signer: Signer;
   readonly cache: PromptCache;
+  /** Puts an answer into the framing of another place; absent: Anthropic's own. */
+  readonly reframe?: (reply: { readonly chunks: readonly Chunk[]; readonly isStreaming: boolean; readonly behaviour: Behaviour }) => { readonly chunks: Chunk[]; readonly headers: Readonly<Record<string, string>> };
 }
 
 const errorTypes: Readonly<Record<number, string>> = {
@@ -81,10 +83,12 @@ async function sendAnswer(context: MessagesContext, behaviour: Behaviour): Promi
   const isBilled = behaviour.isBilled ?? !isErrorFirst;
   const billId = isBilled ? await writeBill(context, answer) : undefined;
   let chunks: Chunk[] = isErrorFirst ? [errorChunk(behaviour, requestId)] : isStreaming ? encodeStream(answer, { signer, behaviour }) : encodePlain(answer, { signer, behaviour });
+  const framed = context.reframe?.({ chunks, isStreaming, behaviour });
+  if (framed !== undefined) chunks = framed.chunks;
   const encoding = encodingOf(behaviour, record);
   if (encoding !== undefined) chunks = await compress(chunks, encoding);
   const headers = {
-    ...replyHeaders(requestId, isStreaming ? "text/event-stream; charset=utf-8" : "application/json"),
+    ...(framed?.headers ?? replyHeaders(requestId, isStreaming ? "text/event-stream; charset=utf-8" : "application/json")),
     ...(encoding === undefined ? {} : { "content-encoding": encoding }),
     ...behaviour.headers,
   };

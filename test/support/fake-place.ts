@@ -9,7 +9,7 @@ import { Bill } from "./fake-anthropic-bill.ts";
 import { errorEnvelope, makeId } from "./fake-anthropic-encode.ts";
 import { replyHeaders } from "./fake-anthropic-headers.ts";
 import { historyRules } from "./fake-anthropic-history.ts";
-import { answerMessages, errorTypeOf, sendJson } from "./fake-anthropic-messages.ts";
+import { answerMessages, errorTypeOf, sendJson, type MessagesContext } from "./fake-anthropic-messages.ts";
 import { Signer } from "./fake-anthropic-signature.ts";
 import { findBodyProblem, parseBody } from "./fake-anthropic-validate.ts";
 import type { Behaviour, BillLine, FakeAnthropicOptions, JsonObject, RecordedRequest, Rejection } from "./fake-anthropic-types.ts";
@@ -31,6 +31,7 @@ export interface Unwrapped {
 export interface FrontRefusal {
   readonly status: number;
   readonly json: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** One kind of place. */
@@ -42,6 +43,14 @@ export interface PlaceRules {
   readonly forbiddenHeaders: readonly string[];
   /** Checks path, login and envelope. `json` is undefined when the body was no JSON object. */
   unwrap(record: RecordedRequest, json: JsonObject | undefined): Unwrapped | FrontRefusal | Rejection;
+  /** Frames answers; absent: they are Anthropic's events. */
+  readonly reframe?: NonNullable<MessagesContext["reframe"]>;
+  /** How the place tells what the model refuses; absent: in Anthropic's envelope. */
+  refusal?(rejection: Rejection): FrontRefusal;
+  /** How the place tells a count; absent: as Anthropic does. */
+  countJson?(tokens: number): JsonObject;
+  /** The headers that the model's checks read betas from; absent: those that arrived. */
+  modelHeaders?(record: RecordedRequest): Readonly<Record<string, string>>;
 }
 
 /** A running fake of a place. */
@@ -130,7 +139,7 @@ class Place implements FakePlace {
     if ("rejection" in parsed) return this.#refuse(parsed.rejection, { record, response, requestId });
     const { operation, body: inner } = unwrapped;
     const { options } = this.#rules;
-    const problem = findBodyProblem(inner, record.headers, { options, history: historyRules(options, this.#signer), isCountTokens: operation === "count_tokens" });
+    const problem = findBodyProblem(inner, this.#rules.modelHeaders?.(record) ?? record.headers, { options, history: historyRules(options, this.#signer), isCountTokens: operation === "count_tokens" });
     if (problem !== undefined) return this.#refuse(problem, { record, response, requestId });
     const header = record.headers["anthropic-test-behaviour"];
     const behaviour = header === undefined ? (this.#choose(record, inner) ?? {}) : (JSON.parse(header) as PlaceBehaviour);
@@ -138,7 +147,8 @@ class Place implements FakePlace {
     try {
       if (behaviour.front !== undefined) return this.#sendFront(behaviour.front.status, behaviour.front.body, { response, requestId, headers: behaviour.headers ?? {} });
       if (operation === "count_tokens") return this.#count(inner, behaviour, { response, requestId });
-      await answerMessages({ record, response, requestId, body: inner, bill: this.#bill, signer: this.#signer, cache: this.#cache }, behaviour);
+      const { reframe } = this.#rules;
+      await answerMessages({ record, response, requestId, body: inner, bill: this.#bill, signer: this.#signer, cache: this.#cache, ...(reframe === undefined ? {} : { reframe }) }, behaviour);
     } finally {
       this.inFlight -= 1;
     }
@@ -146,18 +156,20 @@ class Place implements FakePlace {
 
   #count(body: JsonObject, behaviour: PlaceBehaviour, { response, requestId }: { response: ServerResponse; requestId: string }): void {
     const status = behaviour.status ?? 200;
-    const json = status < 400 ? { input_tokens: countInputTokens(body) } : errorEnvelope(behaviour.errorType ?? errorTypeOf(status), behaviour.message ?? `Scripted error ${status}`, requestId);
+    const json = status < 400 ? (this.#rules.countJson?.(countInputTokens(body)) ?? { input_tokens: countInputTokens(body) }) : errorEnvelope(behaviour.errorType ?? errorTypeOf(status), behaviour.message ?? `Scripted error ${status}`, requestId);
     sendJson(response, status, { headers: { ...replyHeaders(requestId, "application/json"), ...behaviour.headers }, json });
   }
 
   #refuse(rejection: Rejection, { record, response, requestId }: { record: RecordedRequest; response: ServerResponse; requestId: string }): void {
+    const front = this.#rules.refusal?.(rejection);
     this.rejections.push({ status: rejection.status, message: rejection.message, url: record.url });
+    if (front !== undefined) return this.#sendFront(front.status, front.json, { response, requestId, headers: front.headers ?? {} });
     sendJson(response, rejection.status, { headers: replyHeaders(requestId, "application/json"), json: errorEnvelope(rejection.errorType, rejection.message, requestId) });
   }
 
-  #refuseAtFront({ status, json }: FrontRefusal, { record, response, requestId }: { record: RecordedRequest; response: ServerResponse; requestId: string }): void {
+  #refuseAtFront({ status, json, headers = {} }: FrontRefusal, { record, response, requestId }: { record: RecordedRequest; response: ServerResponse; requestId: string }): void {
     this.rejections.push({ status, message: JSON.stringify(json), url: record.url });
-    this.#sendFront(status, json, { response, requestId, headers: {} });
+    this.#sendFront(status, json, { response, requestId, headers });
   }
 
   /** The front has no request id of the model's. */

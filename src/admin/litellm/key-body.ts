@@ -133,7 +133,7 @@ export function parseRegenerate(body: unknown, fromPath: string | undefined): { 
   if (fromPath !== undefined && isGiven(wire.key) && wire.key !== fromPath) throw fieldInvalid("key: the path and the body name different keys.");
   const reference = fromPath ?? wire.key;
   if (!isGiven(reference)) throw fieldInvalid("key: it is needed, the key or its hash.");
-  return { reference, fields: fieldsOf(wire), ...(isGiven(wire.grace_period) ? { overlap: wire.grace_period } : {}), ...(isGiven(wire.new_key) ? { chosen: wire.new_key } : {}) };
+  return { reference, fields: fieldsOf(wire), overlap: isGiven(wire.grace_period) ? wire.grace_period : "0s", ...(isGiven(wire.new_key) ? { chosen: wire.new_key } : {}) };
 }
 
 /** `POST /key/block` and `/key/unblock`. @throws GatewayError `client_field_invalid` */

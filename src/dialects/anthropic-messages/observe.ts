@@ -17,41 +17,47 @@ const deltaType = Buffer.from('_delta","');
 const valueOpen = Buffer.from('":"');
 const lineFeed = 0x0a;
 const eventEnd = Buffer.from("\n\n");
+const stopType = Buffer.from('"message_stop"');
+const errorType = Buffer.from('"error"');
 
 export function observe(): ReplyObserver {
   const merge = createUsageMerge();
   let hasStarted = false;
   let model: string | undefined;
   let outputCharacters = 0;
-  let lastEvents: Buffer | undefined;
+  let ended: "complete" | "error" | undefined;
 
-  const readEvent = (data: string): void => {
+  /** @returns false when the data is not JSON by itself, as a part of an event in several lines is not */
+  const readEvent = (data: string): boolean => {
     const event = parseObject(data);
-    if (event === undefined) return;
+    if (event === undefined) return false;
     const message = event["message"];
     if (event["type"] === "message_start" && isObject(message)) {
       hasStarted = true;
       if (typeof message["model"] === "string") model = message["model"];
       merge.add(message["usage"], "started");
     } else if (event["type"] === "message_delta") {
-      merge.add(event["usage"], "final");
+      // Deltas without a reason to stop may be followed by others that report more.
+      merge.add(event["usage"], isObject(event["delta"]) && typeof event["delta"]["stop_reason"] === "string" ? "final" : "started");
     }
+    return true;
   };
 
   return {
     streamEvents(events) {
-      lastEvents = events;
+      ended ??= endIn(events);
       let at = events.indexOf(usageName);
+      let isReadable = true;
       while (at !== -1) {
         const lineStart = events.lastIndexOf(lineFeed, at) + 1;
         const lineEnd = events.indexOf(lineFeed, at);
         const end = lineEnd === -1 ? events.length : lineEnd;
         const line = events.toString("utf8", lineStart, end);
-        if (line.startsWith("data:")) readEvent(line.slice(5));
+        isReadable &&= lineEnd !== -1 && (!line.startsWith("data:") || readEvent(line.slice(5)));
         at = events.indexOf(usageName, end);
       }
-      // A start without usage, or with line ends other than LF: rare enough to be read the slow way.
-      if (!hasStarted) for (const { data } of decodeEvents(events)) readEvent(data);
+      // A start without usage, line ends other than LF, data in several lines: rare enough to be read the slow way.
+      if (!hasStarted || !isReadable) for (const { data } of decodeEvents(events)) readEvent(data);
       outputCharacters += countOutput(events);
     },
     plainBody(body) {
@@ -65,23 +71,26 @@ export function observe(): ReplyObserver {
       merge.add(parseObject(body.toString("utf8", usage.valueStart, usage.valueEnd)), "final");
     },
     hasStarted: () => hasStarted,
-    ending() {
-      if (lastEvents === undefined) return "broken";
-      const types = decodeEvents(lastFew(lastEvents)).map(({ data }) => parseObject(data)?.["type"]);
-      if (types.includes("message_stop")) return "complete";
-      return types.includes("error") ? "error" : "broken";
-    },
+    ending: () => ended ?? "broken",
     observed: () => ({ ...merge.result(), outputCharacters: Math.round(outputCharacters) }),
     servedModel: () => model,
     usageJson: () => merge.json(),
   };
 }
 
-/** The last four events of a run, or all of it where lines do not end with LF: a burst must not be parsed for its last event. */
-function lastFew(events: Buffer): Buffer {
-  let start = events.length - eventEnd.length;
-  for (let count = 0; count < 4 && start > 0; count++) start = events.lastIndexOf(eventEnd, start - 1);
-  return start <= 0 ? events : events.subarray(start + eventEnd.length);
+/**
+ * How the stream has ended in this run, if it has; comments and pings may follow. Inside a text both names stand with escaped
+ * quotes, so that the search finds them seldom by mistake, and only what stands from there on is decoded.
+ */
+function endIn(events: Buffer): "complete" | "error" | undefined {
+  return isIn(events, stopType, "message_stop") ? "complete" : isIn(events, errorType, "error") ? "error" : undefined;
+}
+
+function isIn(events: Buffer, quoted: Buffer, type: string): boolean {
+  const at = events.lastIndexOf(quoted);
+  if (at === -1) return false;
+  const start = events.lastIndexOf(eventEnd, at);
+  return decodeEvents(start === -1 ? events : events.subarray(start + eventEnd.length)).some(({ data }) => parseObject(data)?.["type"] === type);
 }
 
 /**

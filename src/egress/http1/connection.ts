@@ -7,13 +7,10 @@ import { createResponseParser, type ResponseParser, type ResponseSink } from "./
 
 /** One request, ready to be written. */
 export interface WireRequest {
-  readonly method: string;
-  /** Path and query; no spaces or control characters. */
-  readonly path: string;
-  /** Value of the `Host` header. */
-  readonly host: string;
-  /** Flat list, without host, connection and lengths. */
-  readonly headers: readonly string[];
+  /** A reply to it has no body. */
+  readonly isHead: boolean;
+  /** Request line and headers, with the blank line; see {@link encodeHead}. */
+  readonly head: string;
   readonly body: Buffer | null;
   readonly firstByteMs: number;
   readonly idleMs: number;
@@ -107,7 +104,7 @@ export function createConnection(socket: Socket, reader: SharedReader | undefine
       sink = taker;
       idleMs = sent.idleMs;
       socket.setTimeout(sent.firstByteMs);
-      parser = createResponseParser(parts, sent.method === "HEAD");
+      parser = createResponseParser(parts, sent.isHead);
       write(socket, sent, taker);
     },
     pause() {
@@ -157,8 +154,24 @@ export function createConnection(socket: Socket, reader: SharedReader | undefine
   return connection;
 }
 
-/** @throws Error when a header or the path would break the framing; nothing is written then */
-function write(socket: Socket, { method, path, host, headers, body }: WireRequest, taker: ExchangeSink): void {
+/** What a request's head is made of. */
+export interface HeadParts {
+  readonly method: string;
+  /** Path and query; no spaces or control characters. */
+  readonly path: string;
+  /** Value of the `Host` header. */
+  readonly host: string;
+  /** Flat list, without host, connection and lengths. */
+  readonly headers: readonly string[];
+  readonly body: Buffer | null;
+}
+
+/**
+ * Made before anything is dialled, so that a head that cannot be written is the request's fault and touches no connection.
+ *
+ * @throws Error when a header or the path would break the framing
+ */
+export function encodeHead({ method, path, host, headers, body }: HeadParts): string {
   if (path === "" || forbidden.test(path)) throw new Error("the path of an upstream request is not writable");
   let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   for (let index = 0; index < headers.length; index += 2) {
@@ -167,12 +180,15 @@ function write(socket: Socket, { method, path, host, headers, body }: WireReques
     if (forbidden.test(name) || name.includes(":") || forbiddenInValue.test(value)) throw new Error(`the header ${JSON.stringify(name)} of an upstream request is not writable`);
     head += `${name}: ${value}\r\n`;
   }
+  return body === null ? `${head}\r\n` : `${head}content-length: ${body.length}\r\n\r\n`;
+}
+
+function write(socket: Socket, { head, body }: WireRequest, taker: ExchangeSink): void {
   if (body === null) {
-    socket.write(`${head}\r\n`, "latin1");
+    socket.write(head, "latin1");
     taker.flushed();
     return;
   }
-  head += `content-length: ${body.length}\r\n\r\n`;
   if (body.length <= smallBodyBytes) {
     // One buffer is one system call without a vector, and cheaper than joining two writes.
     const whole = Buffer.allocUnsafe(head.length + body.length);

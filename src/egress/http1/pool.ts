@@ -4,7 +4,7 @@
  */
 import { connect as connectTcp, type LookupFunction, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { createConnection, type Connection, type ExchangeSink, type SharedReader, type WireRequest } from "./connection.ts";
+import { createConnection, encodeHead, type Connection, type HeadParts, type ExchangeSink, type SharedReader, type WireRequest } from "./connection.ts";
 import { createResponseParser } from "./response-parser.ts";
 
 export interface PoolOptions {
@@ -33,8 +33,12 @@ export interface FlightSink extends ExchangeSink {
   unconnected(kind: "refused" | "timeout", detail: string): void;
 }
 
+/** A request for this pool's origin. */
+export type PoolRequest = Omit<HeadParts, "host"> & Pick<WireRequest, "firstByteMs" | "idleMs">;
+
 export interface Pool {
-  send(request: Omit<WireRequest, "host">, sink: FlightSink): Flight;
+  /** @throws Error when the head cannot be written; nothing has happened then */
+  send(request: PoolRequest, sink: FlightSink): Flight;
   /** Closes idle connections; busy ones close when they are done. */
   close(): void;
 }
@@ -69,8 +73,8 @@ export function createPool(options: PoolOptions): Pool {
     return connection;
   };
   return {
-    send(wire, sink) {
-      const request: WireRequest = { ...wire, host: url.host };
+    send({ firstByteMs, idleMs: silenceMs, ...parts }, sink) {
+      const request: WireRequest = { isHead: parts.method === "HEAD", head: encodeHead({ ...parts, host: url.host }), body: parts.body, firstByteMs, idleMs: silenceMs };
       let connection: Connection | undefined;
       while (connection === undefined && idle.length > 0) {
         const candidate = idle.pop()!;

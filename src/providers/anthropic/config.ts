@@ -1,8 +1,6 @@
 /** What an operator writes for an Anthropic-format upstream. */
 import { z } from "zod";
-import { Secret } from "../../kernel/secret.ts";
-
-const secret = z.union([z.instanceof(Secret), z.string().min(1).transform((text) => new Secret(text))]);
+import { headersSetting, secretSetting } from "../settings.ts";
 
 /** `https://host[:port][/prefix]`, normalised without a slash at the end. */
 const baseUrl = z
@@ -14,9 +12,9 @@ const baseUrl = z
 
 export const settings = z.strictObject({
   base_url: baseUrl.default("https://api.anthropic.com").meta({ description: "Address of the API, without `/v1`." }),
-  api_key: secret.optional().meta({ description: "Sent as `x-api-key`." }),
-  auth_token: secret.optional().meta({ description: "Sent as `Authorization: Bearer`. Wins over `api_key`." }),
-  headers: z.record(z.string(), z.string()).default({}).meta({ description: "Further headers for this upstream." }),
+  api_key: secretSetting.optional().meta({ description: "Sent as `x-api-key`." }),
+  auth_token: secretSetting.optional().meta({ description: "Sent as `Authorization: Bearer`. Wins over `api_key`." }),
+  headers: headersSetting,
 });
 
 export type AnthropicSettings = z.output<typeof settings>;

@@ -1,6 +1,7 @@
 /** What an operator writes for Claude on Amazon Bedrock's InvokeModel. */
 import { z } from "zod";
 import { awsAddress, awsLoginShape, hasWholeKeys, wholeKeysMessage } from "../aws-settings.ts";
+import { headersSetting } from "../settings.ts";
 
 export const settings = z
   .strictObject({
@@ -12,7 +13,7 @@ export const settings = z
       .regex(/^[a-z]{2,}(?:-[a-z]+)*$/, "must be auto, none, or a prefix such as us, eu, apac, jp, au or global")
       .default("auto")
       .meta({ description: "Prefix of the inference profile for models that clients name as Anthropic does: `auto` by region, `none`, or one such as `us`, `eu`, `global`." }),
-    headers: z.record(z.string(), z.string()).default({}).meta({ description: "Further headers for this upstream." }),
+    headers: headersSetting,
   })
   .refine(hasWholeKeys, wholeKeysMessage);
 

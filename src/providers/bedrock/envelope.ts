@@ -28,8 +28,8 @@ export function toBedrock(call: ProviderCall): BedrockForm {
   if (isNative && loss.length === 0) {
     return { ...reshape(call, { to: "bedrock", version, ...count }), loss };
   }
-  const needsEager = call.isStreaming && !call.refusedBetas.has(eagerInput.beta) && hasToolField(call, eagerInput.field);
-  if (hasToolField(call, eagerInput.field)) removed.push(eagerInput.beta);
+  const hasEager = hasToolField(call, eagerInput.field);
+  if (hasEager) removed.push(eagerInput.beta);
   if (kept.has("tool-search-tool-2025-10-19") && came.includes("advanced-tool-use-2025-11-20") && !call.refusedBetas.has(toolExamples.beta) && hasToolField(call, toolExamples.field)) kept.add(toolExamples.beta);
   if (call.members.get("tags") !== undefined) removed.push("request-tags-");
   const admitted = [...kept].filter((beta) => beta !== eagerInput.beta);
@@ -37,7 +37,7 @@ export function toBedrock(call: ProviderCall): BedrockForm {
   for (const name of neverDropped) {
     if (fields.remove.has(name)) throw new GatewayError("client_field_invalid", { publicText: `${name}: this field cannot be served by the model's provider here. Send the request without ${name}.` });
   }
-  if (needsEager) kept.add(eagerInput.beta);
+  if (hasEager && call.isStreaming && !call.refusedBetas.has(eagerInput.beta)) kept.add(eagerInput.beta);
   const edits = { remove: new Set([...fields.remove, ...(count.remove ?? [])]), replace: fields.replace, ...(count.add === undefined ? {} : { add: count.add }) };
   const shaped = isNative ? native(call, kept, edits) : reshape(call, { to: "bedrock", version, betas: [...kept].filter((beta) => rowFor(beta, call.upstreamModel)?.isClientsOnly !== true), ...edits });
   return { ...shaped, loss: [...loss, ...fields.loss] };
@@ -108,9 +108,10 @@ function thinkingBudget(call: ProviderCall): number | undefined {
 
 /** A request of Bedrock's own form, whose betas stay in header or body, wherever each stood. */
 function native(call: ProviderCall, kept: ReadonlySet<string>, edits: CountEdits & { readonly replace: ReadonlyMap<string, string> }): Reshaped {
-  const inBody = new Set(betasOf({ ...call, headers: [] }));
-  const inHeader = betasOf(call).filter((beta) => !inBody.has(beta)).map((beta) => rowFor(beta, call.upstreamModel)?.sendAs ?? beta).filter((beta) => kept.has(beta));
-  const body = [...kept].filter((beta) => !inHeader.includes(beta));
+  const asSent = (betas: readonly string[]): string[] => betas.map((beta) => rowFor(beta, call.upstreamModel)?.sendAs ?? beta).filter((beta) => kept.has(beta));
+  const inBody = betasOf({ ...call, headers: [] });
+  const inHeader = asSent(betasOf(call).filter((beta) => !inBody.includes(beta)));
+  const body = [...new Set([...asSent(inBody), ...[...kept].filter((beta) => !inHeader.includes(beta))])];
   const replace = new Map(edits.replace);
   const remove = new Set(edits.remove);
   const hasMember = call.members.get("anthropic_beta") !== undefined;

@@ -56,7 +56,7 @@ function read({ headers, payload }: Frame, pieces: Buffer[]): GatewayError | und
 }
 
 function eventJson(payload: Buffer): Buffer | undefined {
-  const text = payload.latin1Slice();
+  const text = payload.toString("latin1");
   if (text.startsWith(bytesMember)) {
     const end = text.indexOf('"', bytesMember.length);
     // Base64 needs no escapes, but JSON may escape a slash.
@@ -72,7 +72,7 @@ function eventJson(payload: Buffer): Buffer | undefined {
 
 /** The event's name, undefined when it has none, `broken` when this is no JSON object. */
 function eventType(json: Buffer): string | undefined {
-  const start = json.latin1Slice(0, 64);
+  const start = json.toString("latin1", 0, 64);
   if (start.startsWith(typeMember)) {
     const end = start.indexOf('"', typeMember.length);
     const name = end === -1 ? "" : start.slice(typeMember.length, end);

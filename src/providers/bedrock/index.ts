@@ -18,6 +18,7 @@ export const bedrock: Provider<BedrockSettings, AwsPlaceLogin> = {
   modelName: (claudeName, { region, inference_profile: profile }) => bedrockModelName(claudeName, region, profile),
   prepare,
   authorize,
+  isClientLogin: (value) => !/^bearer +sk-/i.test(value),
   refused: (credentials) => credentials.refused(),
   classify,
   judge,

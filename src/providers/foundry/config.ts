@@ -1,6 +1,7 @@
 /** What an operator writes for Claude in Microsoft Foundry. */
 import { z } from "zod";
 import { Secret } from "../../kernel/secret.ts";
+import { headersSetting } from "../settings.ts";
 
 const secret = z.union([z.instanceof(Secret), z.string().min(1).transform((text) => new Secret(text))]);
 
@@ -24,7 +25,7 @@ export const settings = z
     base_url: baseUrl.optional().meta({ description: "Address instead of `resource`." }),
     api_key: secret.optional().meta({ description: "Key of the resource." }),
     auth_header: z.enum(["x-api-key", "api-key"]).default("x-api-key").meta({ description: "Header for the key. Foundry takes both; API Management in front of it may want `api-key`." }),
-    headers: z.record(z.string(), z.string()).default({}).meta({ description: "Further headers for this upstream." }),
+    headers: headersSetting,
   })
   .refine(({ resource, base_url: url }) => (resource === undefined) !== (url === undefined), "needs either resource or base_url");
 

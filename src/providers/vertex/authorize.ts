@@ -7,13 +7,10 @@ import { projectPattern, type VertexSettings } from "./config.ts";
 import { openProject } from "./endpoint.ts";
 
 const scopes = ["https://www.googleapis.com/auth/cloud-platform"];
-/** A login without a permission is refused at each request, and a new token does not help: one renewal in this time will do. */
-const renewalPauseMs = 60_000;
-
 /** The gateway's own login at one place. */
 export interface VertexCredentials {
   readonly source: CredentialSource<GoogleToken>;
-  /** Forgets the token that went out last, at most once a minute. */
+  /** Forgets the token that went out last. */
   refused(): void;
   /** Notes which token goes out. */
   used(token: GoogleToken): void;
@@ -22,22 +19,18 @@ export interface VertexCredentials {
 export function login(settings: VertexSettings, runtime: CredentialRuntime): VertexCredentials {
   const source = createGoogleCredentials({ credentials: settings.credentials?.reveal(), scopes, quotaProject: settings.quota_project }, runtime);
   let last: GoogleToken | undefined;
-  let refusedAtMs = Number.NEGATIVE_INFINITY;
   return {
     source,
     used: (token) => void (last = token),
     refused() {
-      const nowMs = runtime.clock.monotonic();
-      if (last === undefined || nowMs - refusedAtMs < renewalPauseMs) return;
-      refusedAtMs = nowMs;
-      source.refused(last);
+      if (last !== undefined) source.refused(last);
     },
   };
 }
 
 /**
- * @throws GatewayError `gateway_credential_rejected` when there is no login, `upstream_unreachable` when it cannot be had just now;
- *   `client_field_invalid` when nobody says which project
+ * @throws GatewayError `gateway_credential_rejected` when there is no login or nobody says which project, `upstream_unreachable`
+ *   when a login cannot be had just now
  */
 export async function authorize(request: UpstreamRequest, settings: VertexSettings, { credentials, client }: AuthorizeContext<VertexCredentials>): Promise<UpstreamRequest> {
   if (client !== undefined) return { ...withProject(request, undefined), headers: [...request.headers, client.header, client.value] };

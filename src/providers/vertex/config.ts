@@ -1,6 +1,7 @@
 /** What an operator writes for Claude on Google Cloud's Vertex AI (Agent Platform). */
 import { z } from "zod";
 import { Secret } from "../../kernel/secret.ts";
+import { headersSetting } from "../settings.ts";
 
 /** A path, the file's JSON text, or the same as an object: `vertex_credentials` of a LiteLLM file takes all three. */
 const credentials = z.union([
@@ -28,7 +29,7 @@ export const settings = z.strictObject({
   base_url: baseUrl.optional().meta({ description: "Address instead of Google's for the location, for private endpoints." }),
   credentials: credentials.optional().meta({ description: "Path of a credential file, or its JSON. Absent: Application Default Credentials." }),
   quota_project: z.string().regex(projectPattern, "must be a project id").optional().meta({ description: "Sent as `x-goog-user-project`." }),
-  headers: z.record(z.string(), z.string()).default({}).meta({ description: "Further headers for this upstream." }),
+  headers: headersSetting,
 });
 
 export type VertexSettings = z.output<typeof settings>;

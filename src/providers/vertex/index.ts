@@ -16,6 +16,8 @@ export const vertex: Provider<VertexSettings, VertexCredentials> = {
   modelName: vertexModelName,
   prepare,
   authorize,
+  isClientLogin: (value) => !/^bearer +sk-/i.test(value),
+  priceRegion: ({ location }) => (location === "global" ? undefined : "regional"),
   refused: (credentials) => credentials.refused(),
   classify,
   judge,
