@@ -53,7 +53,7 @@ export function observe(): ReplyObserver {
         const lineEnd = events.indexOf(lineFeed, at);
         const end = lineEnd === -1 ? events.length : lineEnd;
         const line = events.toString("utf8", lineStart, end);
-        isReadable &&= lineEnd !== -1 && (!line.startsWith("data:") || readEvent(line.slice(5)));
+        isReadable &&= lineEnd !== -1 && line.startsWith("data:") && readEvent(line.slice(5));
         at = events.indexOf(usageName, end);
       }
       // A start without usage, line ends other than LF, data in several lines: rare enough to be read the slow way.

@@ -74,7 +74,11 @@ export const eagerInput = { field: "eager_input_streaming", beta: "fine-grained-
 /** Part of `advanced-tool-use`, which goes by a name of its own on Bedrock ({@link betaRows}). */
 export const toolExamples = { field: "input_examples", beta: "tool-examples-2025-10-29" } as const;
 
-/** The row for a beta that may go to this model. */
+/**
+ * The row for a beta that may go to this model. An application inference profile does not say its model: then the client is
+ * believed, which sends what the model it asks for knows.
+ */
 export function rowFor(beta: string, model: string): BetaRow | undefined {
-  return betaRows.find((row) => row.beta === beta && (row.models?.test(model) ?? true));
+  const isOpaque = !model.includes("claude-");
+  return betaRows.find((row) => row.beta === beta && (row.models === undefined || row.models.test(model) || (isOpaque && row.models === generation5)));
 }

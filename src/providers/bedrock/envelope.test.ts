@@ -135,6 +135,7 @@ describe("a Messages request of Claude Code", () => {
     const sent = (upstreamModel: string): unknown => json(callOf({}, { upstreamModel, headers: claudeCodeHeaders(["thinking-binding-controls-2026-08-01"]) }))["anthropic_beta"];
     expect(sent("eu.anthropic.claude-opus-5")).toEqual(["thinking-binding-controls-2026-08-01"]);
     expect(sent("eu.anthropic.claude-sonnet-4-5-20250929-v1:0")).toBeUndefined();
+    expect(sent("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc")).toEqual(["thinking-binding-controls-2026-08-01"]);
   });
 
   it("keeps every byte of messages and system, whatever is asked for", () => {

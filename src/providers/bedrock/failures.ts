@@ -85,7 +85,7 @@ function blockPathIn(message: string): string {
  * name an account, an address or a person is not such a text.
  */
 function isAboutFields(message: string): boolean {
-  if (message.length > 300 || /arn:|\d{12}|:\/\/|@|(?:\d{1,3}\.){3}\d|[\w-]\.(?:com|net|org|aws|internal|local|cn)(?![a-z])|\b(?:account|principal|policy|identity)\b|role\//i.test(message)) return false;
+  if (message.length > 300 || /arn:|\d{12}|:\/\/|@|(?:\d{1,3}\.){3}\d|[\w-]\.(?:com|net|org|aws|internal|local|cn)|\b(?:account|principal|policy|identity)\b|role\//i.test(message)) return false;
   return /^`?(?:anthropic_version|max_tokens|messages|metadata|model|output_config|stop_sequences|stream|system|temperature|thinking|tool_choice|tools|top_k|top_p)`?(?:[.[][\w.[\]]{0,120})?(?:: | may | must | cannot |\/)/.test(message);
 }
 
