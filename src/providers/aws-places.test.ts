@@ -93,7 +93,7 @@ describe("Claude Platform on AWS", () => {
     expect(headers.filter((name) => name === "anthropic-workspace-id")).toHaveLength(1);
     expect(headerValue(headers, "anthropic-workspace-id")).toBe("wrkspc_01");
     expect(headerValue(anthropicAws.prepare(call, anthropicAws.settings.parse({ region: "us-west-2" })).headers, "anthropic-workspace-id")).toBe("theirs");
-    expect(anthropicAws.modelName).toBeUndefined();
+    expect("modelName" in anthropicAws).toBe(false);
   });
 
   it.each<[string, Readonly<Record<string, unknown>>, Readonly<Record<string, string>>]>([

@@ -191,6 +191,13 @@ describe("POST /key/regenerate", () => {
     expect([first, second, third].map(({ key }) => plane.whoIs(String(key)) !== undefined)).toEqual([false, false, true]);
   });
 
+  it("ends the old key at once unless a grace period is asked for: mostly it is regenerated because it leaked", async () => {
+    const plane = await createControlPlane();
+    const { key } = await call(plane, "POST /key/generate", {});
+    const fresh = await call(plane, "POST /key/regenerate", { key });
+    expect([key, fresh["key"]].map((each) => plane.whoIs(String(each)) !== undefined)).toEqual([false, true]);
+  });
+
   it("answers 400, 404 and 409 where it must", async () => {
     const plane = await createControlPlane();
     const { key } = await call(plane, "POST /key/generate", {});

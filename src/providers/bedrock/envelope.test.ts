@@ -110,6 +110,8 @@ describe("a Messages request of Claude Code", () => {
     expect(body["tools"]).toEqual([{ name: "Bash", input_schema: { type: "object" } }, tools[1]]);
     expect(body["anthropic_beta"]).toEqual(["effort-2025-11-24", "fine-grained-tool-streaming-2025-05-14"]);
     expect(toBedrock(call).loss).toEqual(["field:tools.eager_input_streaming"]);
+    const off = callOf({ tools: [{ ...tools[0], eager_input_streaming: false }] }, { headers: claudeCodeHeaders(["effort-2025-11-24"]) });
+    expect(json(off)["anthropic_beta"]).toEqual(["effort-2025-11-24"]);
   });
 
   it("names tool examples apart, which are part of another beta at Anthropic", () => {

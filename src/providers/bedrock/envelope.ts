@@ -37,7 +37,7 @@ export function toBedrock(call: ProviderCall): BedrockForm {
   for (const name of neverDropped) {
     if (fields.remove.has(name)) throw new GatewayError("client_field_invalid", { publicText: `${name}: this field cannot be served by the model's provider here. Send the request without ${name}.` });
   }
-  if (hasEager && call.isStreaming && !call.refusedBetas.has(eagerInput.beta)) kept.add(eagerInput.beta);
+  if (hasEager && call.isStreaming && isEager(call) && !call.refusedBetas.has(eagerInput.beta)) kept.add(eagerInput.beta);
   const edits = { remove: new Set([...fields.remove, ...(count.remove ?? [])]), replace: fields.replace, ...(count.add === undefined ? {} : { add: count.add }) };
   const shaped = isNative ? native(call, kept, edits) : reshape(call, { to: "bedrock", version, betas: [...kept].filter((beta) => rowFor(beta, call.upstreamModel)?.isClientsOnly !== true), ...edits });
   return { ...shaped, loss: [...loss, ...fields.loss] };
@@ -76,6 +76,12 @@ function hasToolField(call: ProviderCall, field: string): boolean {
   const tools = call.members.get("tools");
   if (tools === undefined) return false;
   return call.body.subarray(tools.valueStart, tools.valueEnd).includes(`"${field}"`);
+}
+
+/** Whether a tool asks for it; a `false` asks for nothing. */
+function isEager(call: ProviderCall): boolean {
+  const tools = call.members.get("tools")!;
+  return new RegExp(`"${eagerInput.field}"\\s*:\\s*true`).test(call.body.toString("latin1", tools.valueStart, tools.valueEnd));
 }
 
 /** Splices that make a body countable: InvokeModel's checks hold there as well. */
