@@ -9,6 +9,8 @@ export interface ClosedLoopCase {
   readonly reply: ReplyKind;
   readonly bodyBytes: number;
   readonly connections: number;
+  /** Another case of the gateway's own that this one is compared with, instead of with HAProxy. */
+  readonly against?: string;
 }
 
 /** Requests at a fixed, low rate: gives latency without queueing. */
@@ -34,6 +36,7 @@ export interface StreamsCase {
 export const closedLoopCases: readonly ClosedLoopCase[] = [
   { kind: "closed-loop", name: "json-1k", label: "1 KB JSON", reply: "plain", bodyBytes: 1_000, connections: 50 },
   { kind: "closed-loop", name: "sse-burst", label: "SSE burst, 200 events", reply: "burst", bodyBytes: 1_000, connections: 50 },
+  { kind: "closed-loop", name: "bedrock-burst", label: "the same from Bedrock", reply: "bedrock", bodyBytes: 1_000, connections: 50, against: "sse-burst" },
   { kind: "closed-loop", name: "json-100k", label: "100 KB JSON", reply: "plain", bodyBytes: 100_000, connections: 32 },
   { kind: "closed-loop", name: "json-1m", label: "1 MB JSON", reply: "plain", bodyBytes: 1_000_000, connections: 8 },
 ];

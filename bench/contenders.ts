@@ -138,8 +138,8 @@ export async function startHaproxy(place: StartPlace, isForStreams: boolean): Pr
 /** The gateway's configuration: one provider, every Claude model, everything else at its default. */
 function gatewayConfig(mockPort: number, adminKey: string, isLoggingRequests: boolean): string {
   return `listen: {host: 127.0.0.1}
-providers: {anthropic: {kind: anthropic, base_url: "http://127.0.0.1:${mockPort}", api_key: "sk-ant-upstream-test-000000000000"}}
-models: [{name: "claude-*", provider: anthropic}]
+providers: {anthropic: {kind: anthropic, base_url: "http://127.0.0.1:${mockPort}", api_key: "sk-ant-upstream-test-000000000000"}, bedrock: {kind: bedrock, region: us-east-1, endpoint: "http://127.0.0.1:${mockPort}", api_key: "bedrock-upstream-test-000000000000"}}
+models: [{name: "claude-*", provider: anthropic}, {name: claude-bedrock-sonnet, provider: bedrock, model: us.anthropic.claude-sonnet-4-5-20250929-v1:0}]
 admin: {key: "${adminKey}"}
 ${isLoggingRequests ? "" : "logging: {requests: false}\n"}`;
 }

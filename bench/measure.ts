@@ -122,8 +122,8 @@ export async function pacedStreams(
 }
 
 /**
- * Load before memory is read: plain replies and bursts at a moderate rate, then silence. Nothing forces a collection,
- * since an operator's process is not forced to one either.
+ * Load before memory is read: plain replies and bursts at a moderate rate, then silence, in which the gateway does what
+ * it does when it falls quiet.
  *
  * @returns resident memory after the silence, in bytes; undefined for direct
  */

@@ -74,7 +74,9 @@ class Connection {
       return;
     }
     this.bodyBytesLeft = Number(length[1]);
-    this.isReplyKnown = false;
+    // Bedrock names the model in its path.
+    this.isReplyKnown = text.startsWith("POST /model/");
+    if (this.isReplyKnown) this.reply = "bedrock";
   }
 
   body(bytes: Buffer): Buffer {

@@ -58,7 +58,8 @@ const fullDurations: Durations = {
   fixedRateMs: 1_500,
   warmUpSeconds: 5,
   streamsWarmUpMs: 1_500,
-  idleMs: 2_000,
+  // Longer than the gateway waits before it gives memory back.
+  idleMs: 8_000,
   settleMs: 1_000,
   streamsWindowMs: 3_000,
 };
@@ -68,7 +69,7 @@ const quickDurations: Durations = {
   fixedRateMs: 1_000,
   warmUpSeconds: 3,
   streamsWarmUpMs: 1_000,
-  idleMs: 1_000,
+  idleMs: 8_000,
   settleMs: 500,
   streamsWindowMs: 1_500,
 };

@@ -2,12 +2,14 @@
  * The bytes of the benchmark: request bodies shaped like a coding agent's, and the mock upstream's replies in the
  * Anthropic Messages format. All are built once and are the same in every run.
  */
+import { encodeFrame, encodeHeaders } from "../src/wire/event-stream.ts";
 
 /** The model's name tells the mock which reply to give; the gateway forwards it unchanged. */
 export const modelByReply = {
   plain: "claude-haiku-4-5",
   burst: "claude-sonnet-4-5",
   paced: "claude-opus-4-5",
+  bedrock: "claude-bedrock-sonnet",
 } as const;
 
 /** Which reply a request asks the mock for. */
@@ -118,10 +120,22 @@ export const burstEvents: readonly string[] = [
   ...closing(burstDeltas),
 ];
 
+const frameHeaders = encodeHeaders({ ":event-type": "chunk", ":content-type": "application/json", ":message-type": "event" });
+
+/** One event in AWS's framing, as Bedrock sends it. */
+function frame(text: string): Buffer {
+  const data = /^data: (.*)$/m.exec(text)?.[1] ?? "";
+  const bytes = encodeFrame(frameHeaders, Buffer.from(JSON.stringify({ bytes: Buffer.from(data).toString("base64") })));
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")]);
+}
+
+const framedHead = responseHead(["content-type: application/vnd.amazon.eventstream", "transfer-encoding: chunked"]);
+
 /** Whole replies and parts of replies as they go on the wire, one HTTP chunk per event. */
 export const wireReplies = {
   plain: Buffer.from(responseHead(["content-type: application/json", `content-length: ${Buffer.byteLength(plainBody)}`]) + plainBody),
   burst: Buffer.from(streamHead + burstEvents.map(chunk).join("") + "0\r\n\r\n"),
+  bedrock: Buffer.concat([Buffer.from(framedHead), ...burstEvents.map(frame), Buffer.from("0\r\n\r\n")]),
   pacedStart: Buffer.from(streamHead + opening(modelByReply.paced).map(chunk).join("")),
   pacedEvent: Buffer.from(chunk(delta(" a paced word"))),
   pacedEnd: Buffer.from(`${closing(100).map(chunk).join("")}0\r\n\r\n`),

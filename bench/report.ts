@@ -20,6 +20,11 @@ export class Samples {
     this.#values.set(figure, values);
   }
 
+  /** The newest value; NaN when there is none. */
+  last(figure: string): number {
+    return this.#values.get(figure)?.at(-1) ?? Number.NaN;
+  }
+
   /** Every value, in the order of the rounds. */
   all(): Readonly<Record<string, readonly number[]>> {
     return Object.fromEntries(this.#values);
@@ -109,7 +114,9 @@ function closedLoopRows(figures: Figures): Row[] {
       const perSecond = figures[`${name}.${who}.perSecond`];
       if (perSecond === undefined) continue;
       const ratio = who === "tollgate" ? figures[`${name}.cpuRatio`] : undefined;
-      rows.push([label, titles[who], micros(figures[`${name}.${who}.cpuUs`]), show(ratio, 2, "×"), show(perSecond), percent(figures[`${name}.${who}.coreUse`])]);
+      const toPassThrough = figures[`${name}.toPassThroughRatio`];
+      const shown = toPassThrough === undefined ? show(ratio, 2, "×") : `${show(toPassThrough, 2, "×")} of passing`;
+      rows.push([label, titles[who], micros(figures[`${name}.${who}.cpuUs`]), shown, show(perSecond), percent(figures[`${name}.${who}.coreUse`])]);
     }
   }
   return rows;

@@ -44,7 +44,7 @@ async function startContenders({ options, rig }: Run, isForStreams: boolean): Pr
 /** One round of one closed-loop case, all contenders one after the other. */
 async function closedLoopRound(run: Run, all: readonly Contender[], load: (typeof closedLoopCases)[number]): Promise<void> {
   const cpuUs: Record<string, number | undefined> = {};
-  for (const contender of all) {
+  for (const contender of all.filter(({ name }) => load.against === undefined || name === "tollgate")) {
     const sample = await closedLoop(run.rig, contender, { load, seconds: run.options.durations.windowSeconds });
     const key = `${load.name}.${contender.name}`;
     cpuUs[contender.name] = sample.cpuUs;
@@ -53,6 +53,7 @@ async function closedLoopRound(run: Run, all: readonly Contender[], load: (typeo
     run.samples.add(`${key}.coreUse`, sample.coreUse);
     run.samples.add("stolen", sample.stolen);
   }
+  if (load.against !== undefined) return run.samples.add(`${load.name}.toPassThroughRatio`, (cpuUs["tollgate"] ?? Number.NaN) / run.samples.last(`${load.against}.tollgate.cpuUs`));
   run.samples.add(`${load.name}.cpuRatio`, (cpuUs["tollgate"] ?? Number.NaN) / (cpuUs["haproxy"] ?? Number.NaN));
 }
 
@@ -82,7 +83,7 @@ async function requestCases(run: Run): Promise<void> {
   const warming = closed.length > 0 ? closed : closedLoopCases.slice(0, 2);
   for (const load of warming) {
     progress(`warm-up: ${load.name}`);
-    for (const contender of all) {
+    for (const contender of all.filter(({ name }) => load.against === undefined || name === "tollgate")) {
       const seconds = contender.name === "tollgate" ? options.durations.warmUpSeconds : 1;
       await closedLoop(rig, contender, { load, seconds });
     }

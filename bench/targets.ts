@@ -28,6 +28,7 @@ export const targets: readonly Target[] = [
   { figure: "sse-burst.cpuRatio", label: "CPU per request, SSE burst, against HAProxy", limit: 8, unit: "×" },
   { figure: "json-100k.cpuRatio", label: "CPU per request, 100 KB, against HAProxy", limit: 9, unit: "×" },
   { figure: "json-1m.cpuRatio", label: "CPU per request, 1 MB, against HAProxy", limit: 8, unit: "×" },
+  { figure: "bedrock-burst.toPassThroughRatio", label: "CPU per request, SSE burst from Bedrock, against passing it through", limit: 1.5, unit: "×" },
   { figure: "latency-1k.addedOverHaproxyMs", label: "p50 at a fixed rate, 1 KB, above HAProxy's", limit: 0.3, unit: "ms" },
   { figure: "streams-500.rssPerStreamKib", label: "memory per stream, 500 streams", limit: 64, unit: "KiB" },
   { figure: "streams-2000.rssPerStreamKib", label: "memory per stream, 2,000 streams", limit: 64, unit: "KiB" },

@@ -36,6 +36,7 @@ describe("one fault", () => {
     ["a port out of range", "listen: {port: 70000}\n", ["1:16 listen.port: must be a whole number from 0 to 65535"]],
     ["a port that is a word", "listen:\n  port: http\n", ["2:9 listen.port: must be a whole number from 0 to 65535"]],
     ["a host with a port", "listen: {host: '[::1]'}\n", ["1:16 listen.host: must be an address or a host name, without port or brackets"]],
+    ["a public host for the metrics", "metrics: {host: 0.0.0.0, port: 9100}\n", [`1:17 metrics.host: ${publicBind}`]],
     ["a public host", "listen:\n  host: 0.0.0.0\n", [`2:9 listen.host: ${publicBind}`]],
     ["a section that is a word", "listen: 4000\n", ["1:9 listen: must be a mapping of keys to values"]],
     ["a block of addresses that is none", "listen: {trusted_proxies: [10.0.0.0/33]}\n", ["1:28 listen.trusted_proxies[0]: must be an IP address, or a block such as `10.0.0.0/8`"]],

@@ -51,6 +51,9 @@ export function buildSections(file: ExtensionFile, root: MapNode, base: Path, co
   const bindFault = publicBindFault({ host: listen.host, isPublic: listen.public });
   const hostPath = [...base, "listen", "host"];
   if (bindFault !== undefined) context.report.fail(placeAt(root, hostPath), hostPath, bindFault);
+  const metricsFault = file.metrics === undefined ? undefined : publicBindFault({ host: file.metrics.host, isPublic: listen.public });
+  const metricsPath = [...base, "metrics", "host"];
+  if (metricsFault !== undefined) context.report.fail(placeAt(root, metricsPath), metricsPath, metricsFault);
   const tls = listen.tls === undefined ? undefined : buildTls(listen.tls, root, [...base, "listen", "tls"], context);
   return {
     listen: { host: listen.host, port: listen.port, isPublic: listen.public, tls, trustedProxies: listen.trusted_proxies },

@@ -60,8 +60,8 @@ async function judgeError(result: ReplyResult, isLast: boolean, ownsCredential: 
 export function told(verdict: ReplyVerdict, reply: Pick<UpstreamReply, "status" | "headers">, body: Buffer): GatewayError {
   const internal = `status ${reply.status}: ${excerpt(body)}`;
   if (verdict.told === undefined) return new GatewayError("upstream_refused", { internal, status: reply.status });
-  const { type, message, status, retryAfterSeconds } = verdict.told;
-  return new GatewayError("upstream_refused", { internal, publicText: message, type, status: status ?? reply.status, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) });
+  const { type, message, status, retryAfterSeconds, shouldRetry } = verdict.told;
+  return new GatewayError("upstream_refused", { internal, publicText: message, type, status: status ?? reply.status, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }), ...(shouldRetry === undefined ? {} : { shouldRetry }) });
 }
 
 /** Our own login was refused; the client's key is as good as before. */

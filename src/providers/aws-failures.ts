@@ -25,6 +25,9 @@ export interface AwsError {
 
 type Told = NonNullable<ReplyVerdict["told"]>;
 
+/** Characters of a complaint that are looked at: what matters stands at its beginning, and a long one must not cost time. */
+const wordsMax = 2_000;
+
 /** By status alone. @param ownsCredential the client's own login was used, so a refusal of it is the client's to see */
 export function classify(status: number, ownsCredential: boolean): ReplyClass {
   if (status === 401 || status === 403) return ownsCredential ? "deliver" : "credential";
@@ -93,7 +96,7 @@ export function awsErrorOf(headers: readonly string[], json: unknown): AwsError 
   const message = memberOf(json, "message") ?? memberOf(json, "Message");
   // `com.amazon.coral.service#ThrottlingException`, `ThrottlingException:http://…`.
   const kind = typeof named === "string" ? (named.split("#").at(-1)!.split(":")[0]!.trim()) : "";
-  return { kind: /^[A-Za-z]{1,80}$/.test(kind) ? kind : "", message: typeof message === "string" ? message : (anthropicErrorOf(json)?.message ?? "") };
+  return { kind: /^[A-Za-z]{1,80}$/.test(kind) ? kind : "", message: (typeof message === "string" ? message : (anthropicErrorOf(json)?.message ?? "")).slice(0, wordsMax) };
 }
 
 function loginRefused({ status, headers, ownsCredential }: AwsReply, { kind }: AwsError): ReplyVerdict {
@@ -104,12 +107,12 @@ function loginRefused({ status, headers, ownsCredential }: AwsReply, { kind }: A
 
 /** Anthropic's own words pass; told apart only when a second try without a beta is made, and fails as well. */
 function anthropicWords({ status }: AwsReply, words: { readonly type: string; readonly message: string }): ReplyVerdict {
-  const refusedBeta = status === 400 ? refusedBetaIn(words.message) : undefined;
+  const refusedBeta = status === 400 ? refusedBetaIn(words.message.slice(0, wordsMax)) : undefined;
   return refusedBeta === undefined ? { replyClass: "deliver", told: undefined } : { replyClass: "deliver", told: { type: words.type, message: words.message }, refusedBeta };
 }
 
 function badRequest(reply: AwsReply, message: string, explain: ((message: string, reply: AwsReply) => ReplyVerdict | undefined) | undefined): ReplyVerdict {
-  if (uncountableWords.test(message)) return { replyClass: "deliver", told: { type: "not_supported", message: "The model provider does not count tokens for this model.", status: 501 } };
+  if (uncountableWords.test(message)) return { replyClass: "deliver", told: { type: "not_supported", message: "The model provider does not count tokens for this model.", status: 501, shouldRetry: false } };
   if (modelWords.test(message)) return { replyClass: "retryable", told: { ...plainSentence(404, reply.headers, "The model provider does not serve the configured model id in this region."), status: 404 } };
   return explain?.(message, reply) ?? { replyClass: "deliver", told: plainSentence(400, reply.headers) };
 }

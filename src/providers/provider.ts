@@ -81,9 +81,9 @@ export interface ReplyVerdict {
   readonly replyClass: ReplyClass;
   /**
    * What the client is told in place of the reply's own words, which may name accounts and addresses: Anthropic's error type
-   * and one sentence; `status` and `retryAfterSeconds` only where they differ from the reply's. Undefined: the reply goes as it is.
+   * and one sentence; `status` and `retryAfterSeconds` only where they differ from the reply's, `shouldRetry` where a client would try in vain. Undefined: the reply goes as it is.
    */
-  readonly told: { readonly type: string; readonly message: string; readonly status?: number; readonly retryAfterSeconds?: number } | undefined;
+  readonly told: { readonly type: string; readonly message: string; readonly status?: number; readonly retryAfterSeconds?: number; readonly shouldRetry?: false } | undefined;
   /** A beta that this place refuses here: one more try without it may succeed. */
   readonly refusedBeta?: string;
 }

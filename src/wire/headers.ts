@@ -6,7 +6,8 @@
  * spelling and repetition survive.
  */
 
-const requestPrefixes = ["anthropic-", "x-stainless-"];
+/** Bedrock clients choose service tier and guardrail by headers of the last kind; other places do not know them. */
+const requestPrefixes = ["anthropic-", "x-stainless-", "x-amzn-bedrock-"];
 const requestNames = new Set(["accept", "content-type", "user-agent", "x-app", "x-claude-1p-request-class"]);
 const claudeCodePrefix = "x-claude-code-";
 

@@ -9,9 +9,6 @@ import { createAwsCredentials } from "./credentials.ts";
 import { signRequest, type SignableRequest } from "./sign.ts";
 import type { AwsCredentialOptions, AwsCredentials } from "./types.ts";
 
-/** A login without a permission is refused at each request, and new keys do not help: one renewal in this time will do. */
-const renewalPauseMs = 60_000;
-
 export interface AwsPlaceOptions {
   /** The service's name in signatures. */
   readonly service: string;
@@ -32,7 +29,7 @@ export interface AwsPlaceLogin {
    * @throws GatewayError `gateway_credential_rejected` when there is no login, `upstream_unreachable` when it cannot be had just now
    */
   headersFor(request: AwsPlaceRequest): Promise<readonly string[]>;
-  /** Forgets the keys that signed last, at most once a minute. An API key stays, since there is no other. */
+  /** Forgets the keys that signed last, unless they are fresh. An API key stays, since there is no other. */
   refused(): void;
 }
 
@@ -47,7 +44,6 @@ export function createAwsPlaceLogin(options: AwsPlaceOptions, runtime: Credentia
   const source = createAwsCredentials(options.credentials, runtime);
   const { service, credentials: { region } } = options;
   let last: AwsCredentials | undefined;
-  let refusedAtMs = Number.NEGATIVE_INFINITY;
   return {
     async headersFor(request) {
       const credentials = await keysOf(source);
@@ -55,10 +51,7 @@ export function createAwsPlaceLogin(options: AwsPlaceOptions, runtime: Credentia
       return signRequest({ ...request, region, service, credentials });
     },
     refused() {
-      const nowMs = runtime.clock.monotonic();
-      if (last === undefined || nowMs - refusedAtMs < renewalPauseMs) return;
-      refusedAtMs = nowMs;
-      source.refused(last);
+      if (last !== undefined) source.refused(last);
     },
   };
 }

@@ -1,5 +1,5 @@
-// Guarantee: what the provider prepares and signs is what a strict Bedrock takes, for every operation, model form and login; a refused
-// login is logged in again at most once a minute; and its streams and errors come back as Anthropic's.
+// Guarantee: what the provider prepares and signs is what a strict Bedrock takes, for every operation, model form and login; its
+// streams and errors come back as Anthropic's.
 import { afterEach, describe, expect, it } from "vitest";
 import { claudeCodeCall, claudeCodeHeaders } from "../../../test/support/claude-code-request.ts";
 import { createFakeAwsLogin, createFakeMachine } from "../../../test/support/fake-aws-login.ts";
@@ -41,7 +41,7 @@ async function stage({ settings: more = {}, options = {}, client, env = {} }: St
     const reply = await fetch(`${bedrock.destination(settings).origin}${request.path}`, { method: request.method, headers: pairs, body: new Uint8Array(request.body) });
     return { status: reply.status, headers: [...reply.headers].flat(), body: Buffer.from(await reply.arrayBuffer()) };
   };
-  return { send, credentials, settings };
+  return { send };
 }
 
 const call = (more: Partial<ProviderCall> = {}, fields: Readonly<Record<string, unknown>> = {}): ProviderCall => claudeCodeCall(fields, { upstreamModel: opus, ...more });
@@ -73,14 +73,6 @@ describe("logins that a strict Bedrock takes", () => {
     expect([counted.status, fake!.rejections]).toEqual([200, []]);
     expect(JSON.parse(bedrock.countReply!(counted.body).toString())).toEqual({ input_tokens: expect.any(Number) as unknown });
     expect(fake!.requests.map(({ url }) => url)).toContain("/model/us.anthropic.claude-haiku-4-5-20251001-v1:0/invoke");
-  });
-
-  it("are forgotten when they were refused, and not at each request", async () => {
-    const { credentials } = await stage();
-    expect(() => {
-      credentials.refused();
-      credentials.refused();
-    }).not.toThrow();
   });
 
   it("that there are none of are the operator's matter", async () => {

@@ -97,9 +97,10 @@ function isAboutFields(message: string): boolean {
 export function exceptionFault(name: string, payload: Buffer): GatewayError {
   const kind = name.charAt(0).toUpperCase() + name.slice(1);
   const json = jsonOf(payload);
-  const message = memberOf(json, "message") ?? memberOf(json, "Message");
-  const internal = `event stream: ${/^[A-Za-z]{1,80}$/.test(name) ? name : "an exception"}: ${typeof message === "string" ? message.slice(0, 600) : "without a message"}`;
-  if (kind === "ValidationException") return new GatewayError("upstream_refused", { internal, status: 400, type: "invalid_request_error", publicText: toldWords(typeof message === "string" ? message : "") });
+  const said = memberOf(json, "message") ?? memberOf(json, "Message");
+  const message = typeof said === "string" ? said.slice(0, 2_000) : undefined;
+  const internal = `event stream: ${/^[A-Za-z]{1,80}$/.test(name) ? name : "an exception"}: ${message?.slice(0, 600) ?? "without a message"}`;
+  if (kind === "ValidationException") return new GatewayError("upstream_refused", { internal, status: 400, type: "invalid_request_error", publicText: toldWords(message ?? "") });
   const told = faultTold(kind, []);
   if (told === undefined) return new GatewayError("upstream_stream_broken", { internal });
   return new GatewayError("upstream_refused", { internal, publicText: told.message, type: told.type, ...(told.status === undefined ? {} : { status: told.status }) });
