@@ -54,6 +54,43 @@ describe("frames", () => {
     );
   });
 
+  it("in runs give what each gives alone, in any mixture and at any cut, up to the first fault", () => {
+    const plain = frame({ ":event-type": "chunk", ":message-type": "event", ":content-type": "application/json" }, Buffer.from(JSON.stringify({ bytes: Buffer.from(events[1]!).toString("base64") })));
+    const kinds = [
+      ...events.map(chunkFrame),
+      plain,
+      chunkFrame('{\n "type": "ping",\r\n "a": 1}'),
+      chunkFrame('{"keepalive":true}'),
+      frame({ ":message-type": "event", ":event-type": "initial-response" }, Buffer.from("{}")),
+      chunkFrame('{"type":"a"'),
+      exceptionFrame("throttlingException", "slow down"),
+    ];
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...kinds, ...kinds.slice(0, 5), ...kinds.slice(0, 5)), { minLength: 1, maxLength: 12 }), fc.array(fc.nat(), { maxLength: 6 }), fc.option(fc.nat()), (chosen, cuts, flip) => {
+        const stream = Buffer.concat(chosen);
+        let wanted = "";
+        let code: string | undefined;
+        let at = 0;
+        const flipAt = flip === null ? undefined : flip % stream.length;
+        if (flipAt !== undefined) stream[flipAt]! ^= 1;
+        for (const one of chosen) {
+          const isFlipped = flipAt !== undefined && flipAt >= at && flipAt < at + one.length;
+          const alone = isFlipped ? { text: "", code: "upstream_stream_broken" } : read([one]);
+          at += one.length;
+          wanted += alone.text;
+          code = alone.code;
+          if (code !== undefined) break;
+        }
+        const borders = [...new Set([0, ...cuts.map((cut) => cut % stream.length), stream.length])].toSorted((a, b) => a - b);
+        const got = read(borders.slice(1).map((border, index) => stream.subarray(borders[index], border)));
+        expect(got.text).toBe(wanted);
+        // A flipped length may leave the reader waiting for a frame that never comes; at the end that is no border.
+        expect(got.code ?? (got.isAtBorder ? undefined : "upstream_stream_broken")).toBe(code);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
   it("without an event of Anthropic's are stepped over", () => {
     const others = [frame({ ":message-type": "event", ":event-type": "initial-response" }, Buffer.from("{}")), chunkFrame('{"keepalive":true}')];
     expect(read([Buffer.concat([...others, chunkFrame(events[0]!)])])).toEqual({ text: asEvents([events[0]!]), code: undefined, isAtBorder: true });
