@@ -60,7 +60,7 @@ export interface ReplyObserver {
   observed(): ObservedUsage;
   /** The model the reply names. */
   servedModel(): string | undefined;
-  /** The reported usage member(s), JSON, ≤ 4 KiB; empty when none. */
+  /** The reported usage member(s), JSON, ≤ 4 KiB, with a mark on parts that are not billed; empty when none. */
   usageJson(): string;
 }
 
@@ -80,7 +80,7 @@ export interface Dialect {
   inspect(body: Buffer, named?: { readonly model: string | undefined; readonly isStreaming: boolean }): RequestFacts;
   observe(): ReplyObserver;
   /**
-   * What `ReplyObserver.usageJson` wrote, read again: how the usage splits into parts, and in which variant it was served.
+   * What `ReplyObserver.usageJson` wrote, read again: how the usage splits into parts, which of them are billed, and in which variant it was served.
    * Undefined when it cannot be read. For the correction of costs long after the reply.
    */
   readUsage(usageJson: string): ReadUsage | undefined;

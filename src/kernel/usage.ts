@@ -19,6 +19,8 @@ export interface UsagePart {
   readonly counts: TokenCounts;
   /** The model this part ran on, where the reply names one; else the attempt's own. */
   readonly model: string | undefined;
+  /** False: the provider reports these tokens and does not charge them, as for some refusals. Absent: billed. */
+  readonly isBilled?: boolean;
 }
 
 /**
@@ -52,7 +54,7 @@ export function addCounts(a: TokenCounts, b: TokenCounts): TokenCounts {
   };
 }
 
-/** Sum over all parts. */
+/** Sum over all parts, those that are not billed included: the counts are what was reported, the cost is what is owed. */
 export function totalCounts(usage: Usage): TokenCounts {
   return usage.parts.length === 1 ? usage.parts[0]!.counts : usage.parts.reduce((sum, part) => addCounts(sum, part.counts), zeroCounts);
 }

@@ -39,6 +39,11 @@ describe("parts", () => {
     expect([rows({}), rows({ inferenceGeo: "us" })]).toEqual(["anthropic/claude-haiku-5-5?>100000", "anthropic/claude-haiku-5-5?us&>100000"]);
   });
 
+  it("a part that is not billed costs nothing, names no row and lacks no price", () => {
+    const unbilled = { counts: counts({ input: 9_000, output: 9 }), model: "unheard-of", isBilled: false };
+    expect(price(usageOf({}, { parts: [unbilled, { counts: counts({ input: 1000 }), model: undefined }] }))).toMatchObject({ costPicoUsd: 4_000_000_000n, priceRows: "anthropic/claude-opus-5-5", isUnpriced: false, isProvisional: false });
+  });
+
   it("no parts cost nothing", () => expect(price(usageOf({}, { parts: [] }))).toMatchObject({ costPicoUsd: 0n, priceRows: "", isUnpriced: false }));
   it.each(["none", "unresolved"] as const)("usage of source %s costs nothing, whatever it counts", (source) => {
     expect(price(usageOf({ input: 5, output: 5 }, { source }))).toEqual({ costPicoUsd: 0n, costNanoUsd: 0n, priceRows: "", isProvisional: false, isUnpriced: false });

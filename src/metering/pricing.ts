@@ -46,14 +46,14 @@ type EffectivePrices = { readonly [Member in keyof TokenPrices]: bigint | null }
 export type PriceUsage = (input: PricingInput) => PricedUsage;
 
 /**
- * Prices an attempt. Each part is priced at its own model and by its own input length. An operator's override is the price
- * of that model in every variant and at every length; the multiplier comes last. Never throws.
+ * Prices an attempt. Each part is priced at its own model and by its own input length; one that is not billed costs nothing. An
+ * operator's override is the price of that model in every variant and at every length; the multiplier comes last. Never throws.
  */
 export const priceUsage: PriceUsage = (input) => {
   const { usage } = input;
   if (usage.source === "none" || usage.source === "unresolved") return nothingPriced;
   const sum = { cost: 0n, priceRows: "", isProvisional: false, isUnpriced: false };
-  for (const part of usage.parts) addPart(sum, input, part);
+  for (const part of usage.parts) if (part.isBilled !== false) addPart(sum, input, part);
   addServerTools(sum, input);
   const { multiplierPpm } = input.prices;
   const costPicoUsd = picoUsd(multiplierPpm === unchangedPpm ? sum.cost : multiplied(sum.cost, multiplierPpm));

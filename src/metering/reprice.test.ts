@@ -65,6 +65,16 @@ describe("repricing", () => {
     expect(deltas([row({ counts: zeroCounts })], { readUsage })).toEqual([]);
   });
 
+  it("never adds a part back that was not billed", () => {
+    const unbilled = { counts: { ...zeroCounts, input: 400 }, model: undefined, isBilled: false };
+    const readUsage = (): ReturnType<NonNullable<RepriceOptions["readUsage"]>> => ({
+      parts: [unbilled, { counts: { ...zeroCounts, input: 600, output: 100 }, model: "claude-haiku-6" }], speed: undefined, inferenceGeo: undefined, serviceTier: undefined,
+    });
+    // Haiku 6 alone: 600 × 1 + 100 × 5, in µUSD.
+    expect(deltas([row()], { readUsage })).toEqual([1_100_000n - 22_500_000n]);
+    expect(deltas([row({ usageJson: '{"input_tokens":1000,"tollgate_unbilled_parts":[0]}' })])).toEqual([]);
+  });
+
   it("touches a row with an operator's price only when it is told that price", () => {
     const overridden = row({ priceRow: "provisional:anthropic/claude-opus-4+override" });
     expect(deltas([overridden])).toEqual([]);

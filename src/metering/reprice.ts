@@ -26,7 +26,7 @@ export interface RepriceOptions {
   readonly targetPricingOf?: (targetId: string) => TargetPricing | undefined;
   /** Variant of price that a provider's settings decide, by its name. */
   readonly regionOf?: (provider: string) => string | undefined;
-  /** Reads a row's `usageJson`. Without it, rows whose report has several parts (`iterations`) stay as they are. */
+  /** Reads a row's `usageJson`. Without it, rows whose report has several parts (`iterations`) or parts that are not billed stay as they are. */
   readonly readUsage?: (row: LedgerRow) => ReportedUsage | undefined;
 }
 
@@ -56,8 +56,8 @@ function adjustmentId(attemptId: string): string {
 }
 
 /**
- * The row's own counts are what was billed. The report only says how they split over models and in which variant; an
- * estimated row may count more output than was reported, which then belongs to its first part.
+ * The row's own counts are what was booked. The report only says how they split over models, which of them are billed and in
+ * which variant; an estimated row may count more output than was reported, which then belongs to its first part.
  */
 function usageOf(row: LedgerRow, read: (row: LedgerRow) => ReportedUsage | undefined): Usage | undefined {
   const { serverToolUses, source } = row;
@@ -73,10 +73,11 @@ function usageOf(row: LedgerRow, read: (row: LedgerRow) => ReportedUsage | undef
   return parts === undefined ? undefined : { parts, serverToolUses, source, speed, inferenceGeo, serviceTier };
 }
 
-/** Only the variant members of a report in Anthropic's format; its counts are those of the row. */
+/** Only the variant members of a report in Anthropic's format; its counts are those of the row. Parts that differ are left to the dialect. */
 function readSinglePart(usageJson: string): ReportedUsage | undefined {
   const usage = parsedObject(usageJson);
-  if (usage === undefined || (Array.isArray(usage["iterations"]) && usage["iterations"].length > 0)) return undefined;
+  const isSplit = ["iterations", "tollgate_unbilled_parts"].some((name) => Array.isArray(usage?.[name]) && usage[name].length > 0);
+  if (usage === undefined || isSplit) return undefined;
   const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
   return { parts: [], speed: text(usage["speed"]), inferenceGeo: text(usage["inference_geo"]), serviceTier: text(usage["service_tier"]) };
 }

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nanoUsd, parseUsd } from "../../src/kernel/money.ts";
 import { billedNanoUsd, pricedModels } from "../support/bill-prices.ts";
 import { billEntries, type BillEntry } from "../support/fake-anthropic-bill.ts";
-import type { Behaviour, WireUsage } from "../support/fake-anthropic-types.ts";
+import type { Behaviour, DeclinedHop, WireUsage } from "../support/fake-anthropic-types.ts";
 import { messagesBody, until } from "../support/harness.ts";
 import { newSession, startStage, type CallOptions, type Row, type Stage } from "./stage.ts";
 
@@ -235,6 +235,40 @@ describe("a reply with iterations", () => {
     expect(plain).toMatchObject({ cache_read_tokens: 2_000, cache_write_5m_tokens: 20, cache_write_1h_tokens: 40 });
     const each = { input_tokens: 1, output_tokens: 1, service_tier: "standard", ...cache };
     expect(nano(plain["cost_usd"])).toBe(billedNanoUsd("claude-opus-4-8", each) + billedNanoUsd("claude-haiku-4-5", each));
+  });
+});
+
+describe("a reply in which models declined", () => {
+  const opus = "claude-opus-4-8";
+  const haiku = "claude-haiku-4-5";
+  const usage = { input_tokens: 2_000, cache_read_input_tokens: 0, cache_creation_input_tokens: 0, cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 0 } };
+  const hop = (category: string | null, text?: string): DeclinedHop => ({ model: opus, category, inputTokens: 1_000, ...(text === undefined ? {} : { text }) });
+  /** What the upstream does, the tokens it reports, the cost worked out by hand (opus 5 / 25, haiku 1 / 5 dollars a million). */
+  const cases: readonly (readonly [string, Behaviour, readonly [number, number], string])[] = [
+    ["a refusal before any output", { refusal: { category: "cyber" }, usage }, [2_000, 0], "0"],
+    ["one of no category", { refusal: { category: null }, usage }, [2_000, 0], "0"],
+    ["one of a billed category", { refusal: { category: "bio" }, usage }, [2_000, 0], "0.01"],
+    ["one after some output", { refusal: { category: "cyber", text: "Well, let me" }, usage }, [2_000, 3], "0.010075"],
+    ["a fallback", { declinedHops: [hop("cyber")], replyModel: haiku, text: "Fine", usage }, [3_000, 1], "0.002005"],
+    ["a fallback from a billed category", { declinedHops: [hop("frontier_llm")], replyModel: haiku, text: "Fine", usage }, [3_000, 1], "0.007005"],
+    ["a fallback after some output", { declinedHops: [hop("cyber", "Well")], replyModel: haiku, text: "Fine", usage }, [3_000, 2], "0.00703"],
+    ["a chain that declines to its end", { declinedHops: [hop("bio")], refusal: { category: "cyber" }, replyModel: haiku, usage }, [3_000, 0], "0.005"],
+    ["a chain of which nothing is billed", { declinedHops: [hop(null)], refusal: { category: "general_harms" }, replyModel: haiku, usage }, [3_000, 0], "0"],
+  ];
+
+  it.each(cases)("costs what the upstream bills, and shows all that it reports: %s", async (_, behaviour, [input, output], dollars) => {
+    const before = stage.fake.bill().length;
+    const [streamed, plain] = await twins(stage, { behaviour });
+    // Of a stream that one model began and another ended, the start names the first.
+    const ofMoney = (row: Row): Row => ({ ...charged(row), served_model: undefined });
+    expect(ofMoney(streamed)).toEqual(ofMoney(plain));
+    expect(plain).toMatchObject({ input_tokens: input, output_tokens: output, source: "reported", is_unpriced: false, is_provisional: false });
+    expect(nano(plain["cost_usd"])).toBe(nano(dollars));
+    const none = { cache_read_input_tokens: 0, cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 0 } };
+    const bills = billEntries(stage.fake.bill().slice(before)).map(({ billed }) =>
+      (billed.usage.iterations ?? [billed.usage]).reduce((sum, part) => sum + billedNanoUsd("model" in part ? part.model! : billed.model, { ...billed.usage, ...none, ...part }), 0n),
+    );
+    expect(bills).toEqual(dollars === "0" ? [] : [nano(dollars), nano(dollars)]);
   });
 });
 

@@ -5,15 +5,21 @@
 import { createHash } from "node:crypto";
 import { cacheMarks } from "./fake-anthropic-history.ts";
 import { isObject } from "./fake-anthropic-types.ts";
-import type { AnswerBlock, Behaviour, JsonObject, WireUsage } from "./fake-anthropic-types.ts";
+import type { AnswerBlock, Behaviour, Decline, IterationUsage, JsonObject, WireUsage } from "./fake-anthropic-types.ts";
 
 /** An answer ready to be encoded. */
 export interface Answer {
   readonly model: string;
   readonly blocks: readonly AnswerBlock[];
   readonly stopReason: string;
-  /** What is billed. */
+  /** As in the reply. Tokens of refusals that are not billed stand in it too. */
   readonly usage: WireUsage;
+  /** What is billed; undefined when nothing is. */
+  readonly billedUsage: WireUsage | undefined;
+  /** The model that `message_start` names, where another one takes over after it. */
+  readonly startModel?: string;
+  /** Why the reply is a refusal, in the wire's form. */
+  readonly stopDetails?: JsonObject;
   /** Thinking text is kept back from the client (`display: omitted`), as Claude Code asks for. */
   readonly isThinkingOmitted: boolean;
 }
@@ -36,6 +42,7 @@ export function outputCharacters(block: AnswerBlock): number {
       return 40;
     case "tool_use":
       return block.name.length + JSON.stringify(block.input).length;
+    case "fallback":
     default:
       return 0;
   }
@@ -62,15 +69,59 @@ export class PromptCache {
 
 /** The answer to a valid request. */
 export function planAnswer(body: JsonObject, behaviour: Behaviour, cache: PromptCache): Answer {
+  if (behaviour.refusal !== undefined || behaviour.declinedHops !== undefined) return planDeclined(body, behaviour, cache);
   const blocks = blocksOf(body, behaviour);
   const model = behaviour.replyModel ?? String(body["model"]);
   const hasToolUse = blocks.some(({ type }) => type === "tool_use");
   const output = tokensOf(blocks.reduce((sum, block) => sum + outputCharacters(block), 0)) || 1;
+  const usage = { ...usageOf(body, output, cache), ...behaviour.usage };
   return {
     model,
     blocks,
     stopReason: behaviour.stopReason ?? (hasToolUse ? "tool_use" : "end_turn"),
-    usage: { ...usageOf(body, output, cache), ...behaviour.usage },
+    usage,
+    billedUsage: usage,
+    isThinkingOmitted: isObject(body["thinking"]) && body["thinking"]["display"] === "omitted",
+  };
+}
+
+/**
+ * Billed once it has said something; before that only in these categories.
+ * @source https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback, "How refusals are billed"
+ */
+function isDeclineBilled({ category, text }: Decline): boolean {
+  return (text ?? "") !== "" || category === "bio" || category === "frontier_llm" || category === "reasoning_extraction";
+}
+
+/**
+ * An answer in which models decline: the last one (`refusal`), or those before it (`declinedHops`), each with its entry in
+ * `iterations` as the provider keeps them. The bill holds the entries that are charged.
+ */
+function planDeclined(body: JsonObject, behaviour: Behaviour, cache: PromptCache): Answer {
+  const { refusal, declinedHops = [] } = behaviour;
+  const model = behaviour.replyModel ?? String(body["model"]);
+  const said = (decline: Decline): AnswerBlock[] => (decline.text === undefined ? [] : [{ type: "text", text: decline.text }]);
+  const models = [...declinedHops.map((hop) => hop.model), model];
+  const before = declinedHops.flatMap((hop, index): AnswerBlock[] => [...said(hop), { type: "fallback", from: hop.model, to: models[index + 1]!, category: hop.category }]);
+  const last = refusal === undefined ? blocksOf(body, behaviour) : said(refusal);
+  const output = tokensOf(last.reduce((sum, block) => sum + outputCharacters(block), 0));
+  const own = { ...usageOf(body, output, cache), ...behaviour.usage };
+  const { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens, cache_creation } = own;
+  const entries = declinedHops.map((hop): IterationUsage => ({ type: "message", model: hop.model, input_tokens: hop.inputTokens, output_tokens: tokensOf((hop.text ?? "").length), cache_creation_input_tokens: 0, cache_read_input_tokens: 0 }));
+  const final: IterationUsage = { type: "fallback_message", model, input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens, cache_creation };
+  const isLastBilled = refusal === undefined || isDeclineBilled(refusal);
+  const billed = [...entries.filter((_, index) => isDeclineBilled(declinedHops[index]!)), ...(isLastBilled ? [final] : [])];
+  const isChain = declinedHops.length > 0;
+  const usage = isChain ? { ...own, iterations: [...entries, final] } : own;
+  const speaking = declinedHops.findIndex(({ text }) => text !== undefined);
+  return {
+    model,
+    ...(isChain ? { startModel: models[speaking === -1 ? models.length - 1 : speaking]! } : {}),
+    blocks: [...before, ...last],
+    stopReason: refusal === undefined ? "end_turn" : "refusal",
+    ...(refusal === undefined ? {} : { stopDetails: { type: "refusal", category: refusal.category, explanation: refusal.category === null ? null : "The fake declines." } }),
+    usage,
+    billedUsage: billed.length === 0 ? undefined : isChain ? { ...usage, iterations: billed } : usage,
     isThinkingOmitted: isObject(body["thinking"]) && body["thinking"]["display"] === "omitted",
   };
 }

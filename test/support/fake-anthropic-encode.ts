@@ -94,6 +94,8 @@ function addBlock(list: ChunkList, block: AnswerBlock, { signer, behaviour, answ
   } else if (block.type === "redacted_thinking") {
     list.characters += outputCharacters(block);
     list.block({ type: "redacted_thinking", data: signer.sign("redacted") }, () => undefined);
+  } else if (block.type === "fallback") {
+    list.block(plainFallback(block), () => undefined);
   } else {
     list.characters += block.name.length;
     list.block({ type: "tool_use", id: block.id ?? makeId("toolu_01"), name: block.name, input: {} }, () => {
@@ -108,7 +110,7 @@ export function encodeStream(answer: Answer, { signer, behaviour }: EncodeOption
   const list = new ChunkList();
   const { iterations, server_tool_use: serverToolUse, ...startUsage } = answer.usage;
   const hasUsage = behaviour.usage !== null;
-  const message = { id: makeId("msg_01"), type: "message", role: "assistant", model: answer.model, content: [], stop_reason: null, stop_sequence: null };
+  const message = { id: makeId("msg_01"), type: "message", role: "assistant", model: answer.startModel ?? answer.model, content: [], stop_reason: null, stop_sequence: null };
   list.add("message_start", { message: hasUsage ? { ...message, usage: { ...startUsage, output_tokens: Math.min(1, startUsage.output_tokens) } } : message }, "start");
   const ping = (): void => {
     for (let count = 0; count < (behaviour.pings ?? 1); count++) list.add("ping", {});
@@ -125,9 +127,17 @@ export function encodeStream(answer: Answer, { signer, behaviour }: EncodeOption
     ...(iterations === undefined ? {} : { iterations }),
     ...behaviour.deltaUsage,
   };
-  list.add("message_delta", { delta: { stop_reason: answer.stopReason, stop_sequence: null }, ...(hasUsage ? { usage } : {}) }, "usage");
+  list.add("message_delta", { delta: { stop_reason: answer.stopReason, ...stopDetailsOf(answer), stop_sequence: null }, ...(hasUsage ? { usage } : {}) }, "usage");
   if (behaviour.isWithoutStop !== true) list.add("message_stop", {}, "stop");
   return list.chunks;
+}
+
+function stopDetailsOf({ stopDetails }: Answer): JsonObject {
+  return stopDetails === undefined ? {} : { stop_details: stopDetails };
+}
+
+function plainFallback({ from, to, category }: Extract<AnswerBlock, { type: "fallback" }>): JsonObject {
+  return { type: "fallback", from: { model: from }, to: { model: to }, trigger: { type: "refusal", category } };
 }
 
 function plainBlock(block: AnswerBlock, signer: Signer, isThinkingOmitted: boolean): JsonObject {
@@ -140,6 +150,8 @@ function plainBlock(block: AnswerBlock, signer: Signer, isThinkingOmitted: boole
     }
     case "redacted_thinking":
       return { type: "redacted_thinking", data: signer.sign("redacted") };
+    case "fallback":
+      return plainFallback(block);
     case "tool_use":
       return { type: "tool_use", id: block.id ?? makeId("toolu_01"), name: block.name, input: block.input };
     default:
@@ -149,8 +161,10 @@ function plainBlock(block: AnswerBlock, signer: Signer, isThinkingOmitted: boole
 
 /** The answer as one JSON document, parted before its usage and before its last byte. */
 export function encodePlain(answer: Answer, { signer, behaviour }: EncodeOptions): Chunk[] {
-  const content = answer.blocks.map((block) => plainBlock(block, signer, answer.isThinkingOmitted));
-  const message = { id: makeId("msg_01"), type: "message", role: "assistant", model: answer.model, content, stop_reason: answer.stopReason, stop_sequence: null };
+  // What a model said before another took over is left out of plain replies.
+  const lastHandover = answer.blocks.findLastIndex(({ type }) => type === "fallback");
+  const content = answer.blocks.filter(({ type }, index) => index > lastHandover || type === "fallback").map((block) => plainBlock(block, signer, answer.isThinkingOmitted));
+  const message = { id: makeId("msg_01"), type: "message", role: "assistant", model: answer.model, content, stop_reason: answer.stopReason, ...stopDetailsOf(answer), stop_sequence: null };
   const head = JSON.stringify(message).slice(0, -1);
   const usage = behaviour.usage === null ? "" : `,"usage":${JSON.stringify(answer.usage)}`;
   const characters = answer.blocks.reduce((sum, block) => sum + outputCharacters(block), 0);

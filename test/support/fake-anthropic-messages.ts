@@ -48,7 +48,8 @@ export function sendJson(response: ServerResponse, status: number, { headers, js
 export async function answerMessages(context: MessagesContext, behaviour: Behaviour): Promise<void> {
   const { response, requestId, body } = context;
   if (behaviour.isBilled === true && (behaviour.status !== undefined || behaviour.page !== undefined || behaviour.raw !== undefined)) {
-    await writeBill(context, planAnswer(body, behaviour, context.cache));
+    const { model, usage } = planAnswer(body, behaviour, context.cache);
+    await writeBill(context, { model, usage });
   }
   if (behaviour.raw !== undefined) return void response.socket?.end(Buffer.from(behaviour.raw, "latin1"));
   if (behaviour.firstByteDelayMs !== undefined && (behaviour.status !== undefined || behaviour.page !== undefined)) {
@@ -81,7 +82,8 @@ async function sendAnswer(context: MessagesContext, behaviour: Behaviour): Promi
   const answer = planAnswer(body, behaviour, context.cache);
   const isErrorFirst = behaviour.isErrorFirst === true && isStreaming;
   const isBilled = behaviour.isBilled ?? !isErrorFirst;
-  const billId = isBilled ? await writeBill(context, answer) : undefined;
+  const usage = behaviour.isBilled === true ? answer.usage : answer.billedUsage;
+  const billId = isBilled && usage !== undefined ? await writeBill(context, { model: answer.model, usage }) : undefined;
   let chunks: Chunk[] = isErrorFirst ? [errorChunk(behaviour, requestId)] : isStreaming ? encodeStream(answer, { signer, behaviour }) : encodePlain(answer, { signer, behaviour });
   const framed = context.reframe?.({ chunks, isStreaming, behaviour });
   if (framed !== undefined) chunks = framed.chunks;
@@ -109,7 +111,7 @@ function encodingOf(behaviour: Behaviour, record: RecordedRequest): Behaviour["e
 }
 
 /** On disk before the first reply byte: what a provider would charge for work it has begun. */
-async function writeBill({ record, body, bill, requestId }: MessagesContext, answer: Answer): Promise<string> {
+async function writeBill({ record, body, bill, requestId }: MessagesContext, { model, usage }: Pick<Answer, "model" | "usage">): Promise<string> {
   const billId = makeId("bill_");
   const correlation: Record<string, string> = {};
   for (const [name, value] of Object.entries(record.headers)) {
@@ -121,12 +123,12 @@ async function writeBill({ record, body, bill, requestId }: MessagesContext, ans
     type: "billed",
     billId,
     requestId,
-    model: answer.model,
+    model,
     isStreaming: body["stream"] === true,
     sessionId: record.headers["x-claude-code-session-id"] ?? null,
     testId: record.headers["anthropic-test-id"] ?? record.headers["x-test-id"] ?? null,
     correlation,
-    usage: answer.usage,
+    usage,
     atMs: Date.now(),
   };
   await bill.append(line);

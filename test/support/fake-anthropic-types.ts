@@ -41,6 +41,8 @@ export type AnswerBlock =
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "thinking"; readonly thinking: string }
   | { readonly type: "redacted_thinking" }
+  /** Where the model that declined ends and the next one begins. */
+  | { readonly type: "fallback"; readonly from: string; readonly to: string; readonly category: string | null }
   | { readonly type: "tool_use"; readonly name: string; readonly input: JsonObject; readonly id?: string };
 
 /**
@@ -67,6 +69,20 @@ export interface Fault {
   readonly isWholeEvents?: boolean;
   /** Type of the `error-event`; default `overloaded_error`. */
   readonly errorType?: string;
+}
+
+/** A model that declines. Whether its attempt is billed follows from the category and from whether it has said anything. */
+export interface Decline {
+  /** Policy area: `cyber`, `bio`, …; null: none in particular. */
+  readonly category: string | null;
+  /** What it said before it declined; absent: nothing. Where another model takes over, a plain reply leaves it out. */
+  readonly text?: string;
+}
+
+/** A model that declined before another took over: server-side fallback. */
+export interface DeclinedHop extends Decline {
+  readonly model: string;
+  readonly inputTokens: number;
 }
 
 /** How the fake treats one Messages request. An empty object is the ordinary answer. All members are JSON. */
@@ -100,6 +116,10 @@ export interface Behaviour {
   readonly deltaUsage?: JsonObject;
   /** Model named in the reply; default the requested one. */
   readonly replyModel?: string;
+  /** The reply is a refusal; `text` and `blocks` do not apply. */
+  readonly refusal?: Decline;
+  /** Models that declined in turn before the one that replies (`replyModel`), as with `fallbacks`. */
+  readonly declinedHops?: readonly DeclinedHop[];
 
   /** Wait before the head, in milliseconds. */
   readonly firstByteDelayMs?: number;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startFakeAnthropic } from "./fake-anthropic.ts";
 import type { FakeAnthropic } from "./fake-anthropic.ts";
 import { findDuplicateMember } from "./fake-anthropic-json.ts";
-import type { BilledLine, FakeAnthropicOptions, JsonObject } from "./fake-anthropic-types.ts";
+import type { BilledLine, Decline, FakeAnthropicOptions, JsonObject } from "./fake-anthropic-types.ts";
 import { checkStreamGrammar } from "./stream-grammar.ts";
 
 const key = "sk-ant-api03-test";
@@ -182,6 +182,38 @@ describe("answers", () => {
     const lines = fake.bill().slice(-2) as BilledLine[];
     expect(lines.map(({ usage }) => usage)).toEqual([plain.usage, plain.usage]);
     expect(plain.usage["cache_read_input_tokens"]).toBeGreaterThan(0);
+  });
+
+  it.each<[Decline, number | undefined]>([
+    [{ category: "cyber" }, undefined],
+    [{ category: null }, undefined],
+    [{ category: "bio" }, 0],
+    [{ category: "cyber", text: "Well, " }, 2],
+  ])("a refusal %j is in the documented form, and its bill follows the documented rule", async (refusal, billedOutput) => {
+    const behaviour = { "anthropic-test-behaviour": JSON.stringify({ refusal }) };
+    const before = fake.bill().length;
+    const plain = (await post(minimal, behaviour)).json();
+    const stream = checkStreamGrammar((await post({ ...minimal, stream: true }, behaviour)).bytes);
+    if (!stream.ok) throw new Error(stream.problem);
+    expect(plain).toMatchObject({ content: refusal.text === undefined ? [] : [{ text: refusal.text }], stop_reason: "refusal", stop_details: { type: "refusal", category: refusal.category } });
+    expect(stream.events.find(({ data }) => data["type"] === "message_delta")?.data["delta"]).toMatchObject({ stop_reason: "refusal", stop_details: plain["stop_details"] });
+    expect(stream.usage).toEqual(plain.usage);
+    const lines = fake.bill().slice(before) as BilledLine[];
+    expect(lines.map(({ usage }) => usage.output_tokens)).toEqual(billedOutput === undefined ? [] : [billedOutput, billedOutput]);
+  });
+
+  it("hops of a fallback stand in `iterations` and before the answer; the bill has those that are charged", async () => {
+    const declinedHops = [{ model: "claude-fable-5", category: "cyber", inputTokens: 50 }, { model: "claude-opus-5", category: "cyber", text: "Half an", inputTokens: 60 }];
+    const behaviour = { "anthropic-test-behaviour": JSON.stringify({ declinedHops, replyModel: "claude-opus-4-8", text: "Answer" }) };
+    const plain = (await post(minimal, behaviour)).json();
+    const stream = checkStreamGrammar((await post({ ...minimal, stream: true }, behaviour)).bytes);
+    if (!stream.ok) throw new Error(stream.problem);
+    expect([stream.text, stream.model, plain["model"]]).toEqual(["Half anAnswer", "claude-opus-5", "claude-opus-4-8"]);
+    expect(plain.content.map(({ type }) => type)).toEqual(["fallback", "fallback", "text"]);
+    const entries = (usage: JsonObject = {}): unknown => (usage["iterations"] as JsonObject[]).map(({ type, model, output_tokens }) => [type, model, output_tokens]);
+    const all = [["message", "claude-fable-5", 0], ["message", "claude-opus-5", 2], ["fallback_message", "claude-opus-4-8", 2]];
+    expect([entries(plain.usage), entries(stream.usage)]).toEqual([all, all]);
+    expect(entries((fake.bill().at(-1) as BilledLine).usage as unknown as JsonObject)).toEqual(all.slice(1));
   });
 
   it("cache writes follow the lifetime asked for", async () => {

@@ -4,14 +4,16 @@
  *
  * Rules (https://docs.anthropic.com/en/api/messages-streaming, checked 2026-11): `message_start` reports the input side,
  * `message_delta` the cumulative output and perhaps corrections; per member the last non-null value wins. When
- * `iterations[]` exists, its entries are what is billed.
+ * `iterations[]` exists, its entries are what is billed; which of them are free after a refusal is told by `refusals.ts`.
  */
 import { decodeEvents } from "../../wire/sse.ts";
 import { isProblem, scanMembers } from "../../wire/json-members.ts";
 import type { ReplyObserver } from "../dialect.ts";
-import { createUsageMerge } from "./usage.ts";
+import { handoverOf, stopCategoryOf, type Handover } from "./refusals.ts";
+import { createUsageMerge, type UsageMerge } from "./usage.ts";
 
 const usageName = Buffer.from('"usage"');
+const blockStart = Buffer.from("content_block_start");
 const deltaMember = Buffer.from('"delta":{');
 const deltaType = Buffer.from('_delta","');
 const valueOpen = Buffer.from('":"');
@@ -22,6 +24,7 @@ const errorType = Buffer.from('"error"');
 
 export function observe(): ReplyObserver {
   const merge = createUsageMerge();
+  const refusals = observeRefusals(merge);
   let hasStarted = false;
   let model: string | undefined;
   let outputCharacters = 0;
@@ -38,7 +41,10 @@ export function observe(): ReplyObserver {
       merge.add(message["usage"], "started");
     } else if (event["type"] === "message_delta") {
       // Deltas without a reason to stop may be followed by others that report more.
-      merge.add(event["usage"], isObject(event["delta"]) && typeof event["delta"]["stop_reason"] === "string" ? "final" : "started");
+      const delta = isObject(event["delta"]) ? event["delta"] : {};
+      const isEnd = typeof delta["stop_reason"] === "string";
+      merge.add(event["usage"], isEnd ? "final" : "started");
+      if (isEnd) refusals.end(delta["stop_reason"], delta["stop_details"]);
     }
     return true;
   };
@@ -46,6 +52,7 @@ export function observe(): ReplyObserver {
   return {
     streamEvents(events) {
       ended ??= endIn(events);
+      refusals.streamEvents(events);
       let at = events.indexOf(usageName);
       let isReadable = true;
       while (at !== -1) {
@@ -62,19 +69,55 @@ export function observe(): ReplyObserver {
     },
     plainBody(body) {
       const members = scanMembers(body);
-      if (isProblem(members)) return;
-      const usage = members.get("usage");
-      if (usage === undefined) return;
+      if (isProblem(members) || members.get("usage") === undefined) return;
       hasStarted = true;
-      const name = members.get("model");
-      if (name !== undefined) model = parseString(body.toString("utf8", name.valueStart, name.valueEnd));
-      merge.add(parseObject(body.toString("utf8", usage.valueStart, usage.valueEnd)), "final");
+      const text = (member: string): string => {
+        const place = members.get(member);
+        return place === undefined ? "" : body.toString("utf8", place.valueStart, place.valueEnd);
+      };
+      model = parseString(text("model"));
+      const usageText = text("usage");
+      merge.add(parseObject(usageText), "final");
+      const stopReason = parseString(text("stop_reason"));
+      // Long answers are parsed for their blocks only where these decide about money.
+      if (stopReason !== "refusal" && !usageText.includes('"fallback_message"')) return;
+      refusals.content(parseValue(text("content")));
+      refusals.end(stopReason, parseObject(text("stop_details")));
     },
     hasStarted: () => hasStarted,
     ending: () => ended ?? "broken",
     observed: () => ({ ...merge.result(), outputCharacters: Math.round(outputCharacters) }),
     servedModel: () => model,
     usageJson: () => merge.json(),
+  };
+}
+
+/** Collects what tells whether attempts are billed: blocks first, then the end, which hands it to the merge. */
+function observeRefusals(merge: UsageMerge): { streamEvents(events: Buffer): void; content(blocks: unknown): void; end(stopReason: unknown, stopDetails: unknown): void } {
+  const handovers: Handover[] = [];
+  /** A block other than a handover has begun; those after it are of no interest, so that most of a stream is not searched for them. */
+  let hasOwnContent = false;
+  const readBlock = (block: unknown): void => {
+    const handover = handoverOf(block);
+    if (handover === undefined) hasOwnContent = true;
+    else if (!hasOwnContent) handovers.push(handover);
+  };
+  return {
+    // What cannot be read where a block is expected is taken for content.
+    streamEvents(events) {
+      for (let at = hasOwnContent ? -1 : events.indexOf(blockStart); at !== -1 && !hasOwnContent; ) {
+        const end = events.indexOf(lineFeed, at);
+        const line = end === -1 ? "" : events.toString("utf8", events.lastIndexOf(lineFeed, at) + 1, end);
+        if (!line.startsWith("event:")) readBlock(line.startsWith("data:") ? parseObject(line.slice(5))?.["content_block"] : undefined);
+        at = end === -1 ? -1 : events.indexOf(blockStart, end);
+      }
+    },
+    content(blocks) {
+      for (const block of Array.isArray(blocks) ? blocks : [undefined]) readBlock(block);
+    },
+    end(stopReason, stopDetails) {
+      merge.mark({ stopCategory: stopCategoryOf(stopReason, stopDetails), handovers, hasContent: hasOwnContent || handovers.length > 0 });
+    },
   };
 }
 
@@ -116,18 +159,19 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parseValue(text);
+  return isObject(value) ? value : undefined;
 }
 
 function parseString(text: string): string | undefined {
+  const value = parseValue(text);
+  return typeof value === "string" ? value : undefined;
+}
+
+/** Undefined for what is no JSON. */
+function parseValue(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "string" ? value : undefined;
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

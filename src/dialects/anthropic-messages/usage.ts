@@ -1,16 +1,22 @@
 /** Merges the usage members of a reply into disjoint counts. Whatever the upstream sends, the result is sane or marked. */
 import type { TokenCounts, UsagePart } from "../../kernel/usage.ts";
 import type { ObservedUsage, ReadUsage } from "../dialect.ts";
+import { noRefusal, unbilledParts, type MeasuredPart, type RefusalMarks } from "./refusals.ts";
 
 const usageJsonLengthMax = 4096;
 /** Beyond this a token count is a fault of the upstream, not a request. */
 const tokensMax = 2 ** 32;
+
+/** Ours, added to a kept report: indexes of the parts that were not billed by the rules of their day. */
+const unbilledName = "tollgate_unbilled_parts";
 
 type Members = Record<string, unknown>;
 
 /** Collects usage objects in the order they come. */
 export interface UsageMerge {
   add(usage: unknown, stage: "started" | "final"): void;
+  /** What the reply's end and its blocks tell about refusals; counts only beside a final usage. */
+  mark(marks: RefusalMarks): void;
   result(): Omit<ObservedUsage, "outputCharacters">;
   json(): string;
 }
@@ -18,17 +24,24 @@ export interface UsageMerge {
 export function createUsageMerge(): UsageMerge {
   const merged: Members = {};
   let stage: ObservedUsage["stage"] = "nothing";
+  let marks = noRefusal;
+  /** None where a count was absurd: it was taken as 0, which must not read as "no output". */
+  const unbilledOf = (faults: readonly string[]): readonly number[] => (stage === "final" && faults.length === 0 ? unbilledParts(measuredParts(merged), marks) : []);
   return {
     add(usage, reached) {
       if (!isMembers(usage)) return;
       for (const [name, value] of Object.entries(usage)) {
-        if (value !== null && value !== undefined && name !== "__proto__") merged[name] = value;
+        if (value !== null && value !== undefined && name !== "__proto__" && name !== unbilledName) merged[name] = value;
       }
       if (stage !== "final") stage = reached;
     },
+    mark(told) {
+      marks = told;
+    },
     result() {
       const faults: string[] = [];
-      const parts = partsOf(merged, faults);
+      const reported = partsOf(merged, faults);
+      const parts = withUnbilled(reported, unbilledOf(faults));
       return {
         stage,
         parts: stage === "nothing" ? [] : parts,
@@ -41,7 +54,10 @@ export function createUsageMerge(): UsageMerge {
     },
     json() {
       if (stage === "nothing") return "";
-      const text = JSON.stringify(merged);
+      const faults: string[] = [];
+      partsOf(merged, faults);
+      const unbilled = unbilledOf(faults);
+      const text = JSON.stringify(unbilled.length === 0 ? merged : { ...merged, [unbilledName]: unbilled });
       return text.length <= usageJsonLengthMax ? text : "";
     },
   };
@@ -50,20 +66,39 @@ export function createUsageMerge(): UsageMerge {
 /** The report that `json()` wrote, read by the rules it was booked by; undefined for anything else. */
 export function readUsage(usageJson: string): ReadUsage | undefined {
   const merge = createUsageMerge();
+  let unbilled: unknown;
   try {
-    merge.add(JSON.parse(usageJson), "final");
+    const kept: unknown = JSON.parse(usageJson);
+    merge.add(kept, "final");
+    if (isMembers(kept)) unbilled = kept[unbilledName];
   } catch {
     return undefined;
   }
   const { stage, parts, speed, inferenceGeo, serviceTier } = merge.result();
-  return stage === "nothing" ? undefined : { parts, speed, inferenceGeo, serviceTier };
+  if (stage === "nothing") return undefined;
+  return { parts: withUnbilled(parts, Array.isArray(unbilled) ? unbilled : []), speed, inferenceGeo, serviceTier };
+}
+
+function withUnbilled(parts: readonly UsagePart[], unbilled: readonly unknown[]): readonly UsagePart[] {
+  return unbilled.length === 0 ? parts : parts.map((part, index) => (unbilled.includes(index) ? { ...part, isBilled: false } : part));
+}
+
+/** What decides about billing, part by part. A usage without entries is that of one message; a count that is missing may be any. */
+function measuredParts(merged: Members): readonly MeasuredPart[] {
+  const outputTokens = (members: Members): number => (typeof members["output_tokens"] === "number" ? members["output_tokens"] : Infinity);
+  const iterations = entriesOf(merged);
+  if (iterations === undefined) return [{ type: "message", model: undefined, outputTokens: outputTokens(merged) }];
+  return iterations.map((iteration) => ({ type: textOf(iteration["type"]), model: textOf(iteration["model"]), outputTokens: outputTokens(iteration) }));
+}
+
+function entriesOf(merged: Members): readonly Members[] | undefined {
+  const iterations = merged["iterations"];
+  return Array.isArray(iterations) && iterations.length > 0 && iterations.every(isMembers) ? iterations : undefined;
 }
 
 function partsOf(merged: Members, faults: string[]): UsagePart[] {
-  const iterations = merged["iterations"];
-  if (Array.isArray(iterations) && iterations.length > 0 && iterations.every(isMembers)) {
-    return iterations.map((iteration) => ({ counts: countsOf(iteration, faults), model: textOf(iteration["model"]) }));
-  }
+  const iterations = entriesOf(merged);
+  if (iterations !== undefined) return iterations.map((iteration) => ({ counts: countsOf(iteration, faults), model: textOf(iteration["model"]) }));
   return [{ counts: countsOf(merged, faults), model: undefined }];
 }
 
