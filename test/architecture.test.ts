@@ -134,7 +134,7 @@ const chokePoints: readonly { readonly what: string; readonly pattern: RegExp; r
     allowed: [/^src\/kernel\/secret\.ts$/, /^src\/providers\/[^/]+\/authorize\.ts$/, /^src\/credentials\//, /^src\/providers\/settings\.ts$/, /^src\/egress\/dialer\.ts$/, /^src\/identity\/virtual-key\.ts$/, /^src\/identity\/session-token\.ts$/, /^src\/main\/key-files\.ts$/, /^src\/cli\//],
   },
   { what: "K5: SQL", pattern: /from "node:sqlite"|\b(?:db|database|connection)\.prepare\(|\.exec\(\s*[`"'](?:BEGIN|SELECT|INSERT|UPDATE|DELETE|PRAGMA|CREATE)/, allowed: [/^src\/store\//] },
-  { what: "other processes", pattern: /node:child_process/, allowed: [/^src\/cli\/claude\.ts$/] },
+  { what: "other processes", pattern: /node:child_process/, allowed: [/^src\/cli\/claude\.ts$/, /^src\/main\/credential-runtime\.ts$/] },
   { what: "evaluated code", pattern: /node:vm|\beval\(|new Function\(/, allowed: [] },
   { what: "headersDistinct, which a request can crash on some Node versions", pattern: /\bheadersDistinct\b/, allowed: [] },
 ];

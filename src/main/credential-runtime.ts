@@ -1,4 +1,5 @@
 /** The world as logins with clouds see it: files, environment, and requests through the dialer's login door. */
+import { exec } from "node:child_process";
 import { readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import type { CredentialRuntime, LoginReply, LoginRequest } from "../credentials/runtime.ts";
@@ -17,7 +18,21 @@ export function createCredentialRuntime(clock: Clock, env: Readonly<Record<strin
     readFile: (path) => readFile(path, "utf8"),
     modifiedAtMs: (path) => stat(path).then(({ mtimeMs }) => mtimeMs, () => undefined),
     request: (request) => exchange(clock, dialer, request),
+    run: (command) => run(command, env),
   };
+}
+
+const programMs = 60_000;
+
+/** For `credential_process` of AWS's shared files, which only a provider with `allow_credential_process` asks for. */
+function run(command: string, env: Readonly<Record<string, string | undefined>>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    // Its output holds secrets, so none of it is in the fault.
+    exec(command, { env: { ...env }, timeout: programMs, maxBuffer: replyBytesMax, windowsHide: true }, (fault, stdout) => {
+      if (fault === null) resolve(stdout);
+      else reject(new Error(`the program ended with ${fault.killed === true ? "a time-out" : `code ${fault.code ?? "unknown"}`}`));
+    });
+  });
 }
 
 async function exchange(clock: Clock, dialer: Pick<Dialer, "login">, request: LoginRequest): Promise<LoginReply> {

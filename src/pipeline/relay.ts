@@ -125,10 +125,8 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
       if (fault !== undefined) {
         exchange.report.fault = fault;
         // Inside an event that was too large to be held back, only a broken connection tells the client the truth.
-        if (!path.hasPassed(fault)) {
-          if (!path.isAtBorder()) response.destroy();
-          if (!response.destroyed) response.write(path.error(fault, exchange.requestId));
-        }
+        if (!path.isAtBorder()) response.destroy();
+        if (!response.destroyed) response.write(path.error(fault, exchange.requestId));
       }
       services.metrics.streamClosed();
       response.end();
@@ -195,8 +193,9 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
       if (reply.status === 200 && heldBytes === 0) return done("broken", new GatewayError("upstream_reply_invalid", { internal: "empty body" }));
       await meterPlain(services, committed, whole, responseBytes);
       if (!isCommitted) {
-        commit(services, committed, reply.headers, { readyAt, extra: costHeader(committed) });
-        response.end(whole);
+        const { headers, body } = await adaptError(exchange, reply, whole);
+        commit(services, committed, headers, { readyAt, extra: [...costHeader(committed), ...errorHeaders(exchange, reply.status)] });
+        response.end(body);
       } else response.end();
       done(reply.status < 400 ? "completed" : "upstream_error");
     };

@@ -1,6 +1,6 @@
 /**
  * A streamed reply's way from the upstream's framing to the client's. The dialect's events stand in the middle: they are
- * what the observer reads. Where both ends have the same framing, the bytes go through untouched.
+ * what the observer reads. Where both ends have the same framing, whole frames go through untouched.
  */
 import type { Dialect } from "../dialects/dialect.ts";
 import type { GatewayError } from "../kernel/gateway-error.ts";
@@ -20,8 +20,6 @@ export interface StreamPath {
   push(bytes: Buffer): Passed;
   /** Set once the bytes are no frames any more, or a frame told a fault; what came before it has been given. */
   fault(): GatewayError | undefined;
-  /** The client has been given this fault in the upstream's own frame. */
-  hasPassed(fault: GatewayError): boolean;
   /** At the end: what was held back, and whether the stream ended between events. */
   finish(): Passed & { readonly isWhole: boolean };
   /** True where a ping or an error may be put in. */
@@ -50,7 +48,6 @@ function fromEvents(dialect: Dialect, framer: Framer | undefined): StreamPath {
       return { ...(last.isWhole ? passed(last.bytes) : { out: nothing, events: nothing }), isWhole: last.isWhole };
     },
     fault: () => undefined,
-    hasPassed: () => false,
     isAtBorder: () => splitter.isAtBorder(),
     ping: framer?.ping ?? dialect.ping,
     error: (fault, requestId) => (framer === undefined ? dialect.streamError(fault, requestId) : framer.error(fault, requestId)),
@@ -67,7 +64,6 @@ function unframed(dialect: Dialect, unframer: Unframer): StreamPath {
     },
     finish: () => ({ out: nothing, events: nothing, isWhole: unframer.isAtBorder() }),
     fault: () => unframer.fault(),
-    hasPassed: () => false,
     // Only whole events go out, so there is always a border after them.
     isAtBorder: () => true,
     ping: dialect.ping,
@@ -75,16 +71,28 @@ function unframed(dialect: Dialect, unframer: Unframer): StreamPath {
   };
 }
 
-/** Frames in, the same frames out. A fault that a frame tells goes to the client as that frame. */
+/** Frames in, the same frames out, each once it is whole. The one that tells a fault stays here, since its words may name accounts. */
 function untouched(framer: Framer, unframer: Unframer): StreamPath {
+  /** The frame that has begun. */
+  let held: Buffer[] = [];
+  let passedBytes = 0;
   return {
     contentType: undefined,
-    push: (bytes) => ({ out: bytes, events: unframer.push(bytes) }),
+    push(bytes) {
+      const events = unframer.push(bytes);
+      const wholeBytes = unframer.wholeBytes() - passedBytes;
+      if (wholeBytes === 0) {
+        held.push(Buffer.from(bytes));
+        return { out: nothing, events };
+      }
+      const pending = held.length === 0 ? bytes : Buffer.concat([...held, bytes]);
+      passedBytes += wholeBytes;
+      held = wholeBytes === pending.length ? [] : [Buffer.from(pending.subarray(wholeBytes))];
+      return { out: pending.subarray(0, wholeBytes), events };
+    },
     finish: () => ({ out: nothing, events: nothing, isWhole: unframer.isAtBorder() }),
     fault: () => unframer.fault(),
-    // Bytes that were no frames are no word of the upstream's.
-    hasPassed: (fault) => unframer.fault() === fault && fault.code !== "upstream_stream_broken",
-    isAtBorder: () => unframer.isAtBorder(),
+    isAtBorder: () => true,
     ping: framer.ping,
     error: (fault, requestId) => framer.error(fault, requestId),
   };

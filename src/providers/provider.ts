@@ -102,6 +102,8 @@ export interface Unframer {
    * been returned by then, and nothing follows it.
    */
   fault(): GatewayError | undefined;
+  /** Bytes of the stream so far that are whole frames without a fault: where both ends frame alike, these may go on as they are. */
+  wholeBytes(): number;
   /** True between frames: the stream may end here. */
   isAtBorder(): boolean;
 }

@@ -23,6 +23,8 @@ export interface Frame {
   readonly headers: ReadonlyMap<string, string>;
   /** A view: of the bytes given to `push`, or of a buffer of the frame's own. Copy it to keep it beyond those bytes' life. */
   readonly payload: Buffer;
+  /** Length of the whole frame. */
+  readonly frameBytes: number;
 }
 
 /** Reads frames out of a stream, cut anywhere. One per stream. */
@@ -57,7 +59,7 @@ export function createFrameReader(): FrameReader {
     const end = frame.length - checksumBytes;
     if (crc32(frame.subarray(0, end)) !== frame.readUInt32BE(end)) throw broken("the checksum of a frame is wrong");
     const headersEnd = preludeBytes + frame.readUInt32BE(4);
-    return { headers: readHeaders(frame.subarray(preludeBytes, headersEnd)), payload: frame.subarray(headersEnd, end) };
+    return { headers: readHeaders(frame.subarray(preludeBytes, headersEnd)), payload: frame.subarray(headersEnd, end), frameBytes: frame.length };
   };
   const read = (bytes: Buffer, frames: Frame[]): void => {
     let at = 0;

@@ -29,10 +29,12 @@ export function unframe(): Unframer {
   const reader = createFrameReader();
   const quick = createQuickReader();
   let fault: GatewayError | undefined;
+  let wholeBytes = 0;
   const slowly = (bytes: Buffer, pieces: Buffer[]): void => {
     for (const frame of reader.push(bytes)) {
       fault = read(frame, pieces);
       if (fault !== undefined) return;
+      wholeBytes += frame.frameBytes;
     }
   };
   return {
@@ -47,6 +49,7 @@ export function unframe(): Unframer {
           }
           const run = quick.read(bytes, at);
           if (run.events.length > 0) pieces.push(run.events);
+          wholeBytes += run.end - at;
           at = run.end;
           if (at === bytes.length) break;
           const next = wholeFrameLength(bytes, at);
@@ -63,6 +66,7 @@ export function unframe(): Unframer {
       return pieces.length === 0 ? empty : pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
     },
     fault: () => fault,
+    wholeBytes: () => wholeBytes,
     isAtBorder: () => fault === undefined && reader.isAtBorder(),
   };
 }
