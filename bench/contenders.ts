@@ -158,7 +158,7 @@ export async function startTollgate(start: GatewayStart): Promise<Contender> {
   writeFileSync(configFile, gatewayConfig(start.mockPort, adminKey, start.isLoggingRequests), { mode: 0o600 });
   const serve = ["serve", "--config", configFile, "--port", String(port), "--data-dir", join(folder, "data")];
   // As `npm start` and the published command run it.
-  const args = ["--max-semi-space-size=4", "--expose-gc", ...(start.nodeArgs ?? []), start.entry, ...serve];
+  const args = ["--max-semi-space-size=4", "--v8-pool-size=1", "--expose-gc", ...(start.nodeArgs ?? []), start.entry, ...serve];
   // The request log goes where writing costs least: formatting it is the gateway's cost, storing it is the operator's.
   const stdio = ["ignore", openSync("/dev/null", "w"), openSync(logFile, "w")] as const;
   const child = startPinned({ core: start.core, command: process.execPath, args, stdio: [...stdio] });

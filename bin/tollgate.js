@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=4 --expose-gc
+#!/usr/bin/env -S node --max-semi-space-size=4 --v8-pool-size=1 --expose-gc
 // Starts the command line on any Node that can parse this file, so that an old one gets a sentence and not a syntax
 // error: the sources are TypeScript, which Node runs from version 24 on. Plain JavaScript for that reason, and short.
 import { existsSync } from "node:fs";

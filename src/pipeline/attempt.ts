@@ -5,7 +5,7 @@ import { GatewayError } from "../kernel/gateway-error.ts";
 import type { UpstreamRequest } from "../providers/provider.ts";
 import { forwardableRequestHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
 import type { AttemptOpening } from "./books.ts";
-import type { Admitted, Attempt, Planned, PlannedTarget } from "./exchange.ts";
+import type { Admitted, Attempt, Exchange, Planned, PlannedTarget } from "./exchange.ts";
 import type { Services } from "./services.ts";
 import type { Place } from "./snapshot.ts";
 
@@ -38,30 +38,14 @@ export interface Built {
 
 /** Always from the client's original bytes. The credential comes last. */
 export async function buildRequest(services: Services, planned: Planned, plannedTarget: PlannedTarget): Promise<Built> {
-  const { place, target, upstreamModel } = plannedTarget;
-  const { exchange, facts, payload } = planned;
+  const { place, target } = plannedTarget;
+  const { exchange } = planned;
   const { config } = exchange.snapshot;
-  const isStreaming = facts.isStreaming && exchange.operation === "messages";
-  const isClientsLogin = target.credential === "client";
-  const prepared = place.provider.prepare(
-    {
-      operation: exchange.operation,
-      upstreamModel,
-      isStreaming,
-      envelope: exchange.ingress.envelope,
-      body: payload.bytes,
-      members: facts.members,
-      query: exchange.query,
-      headers: requestHeaders(planned, isStreaming, isClientsLogin || place.provider.takesAccountHeaders === true),
-      refusedBetas: services.betaMemory.refusedBy(target.id),
-      clientProject: isClientsLogin ? exchange.ingress.clientProject : undefined,
-    },
-    place.settings,
-  );
+  const prepared = prepare(planned, plannedTarget, services.betaMemory.refusedBy(betaMemoryKey(exchange, plannedTarget)));
   const origin = originOf(prepared, place);
   const authorized = await place.provider.authorize(withTargetHeaders(prepared, target.headers), place.settings, {
     credentials: place.credentials,
-    client: isClientsLogin ? planned.clientCredential : undefined,
+    client: target.credential === "client" ? planned.clientCredential : undefined,
     host: origin.slice(origin.indexOf("//") + 2),
     nowMs: services.clock.now(),
   });
@@ -76,9 +60,65 @@ export async function buildRequest(services: Services, planned: Planned, planned
       path: `${place.destination.pathPrefix}${path}`,
       headers,
       body,
-      timeouts: { firstByteMs: isStreaming ? timeouts.firstByteStreamMs : timeouts.firstBytePlainMs, idleMs: timeouts.idleMs },
+      timeouts: { firstByteMs: isStream(planned) ? timeouts.firstByteStreamMs : timeouts.firstBytePlainMs, idleMs: timeouts.idleMs },
     },
   };
+}
+
+function isStream({ facts, exchange }: Planned): boolean {
+  return facts.isStreaming && exchange.operation === "messages";
+}
+
+/** In the place's own form, without a login. */
+function prepare(planned: Planned, { place, target, upstreamModel }: PlannedTarget, refusedBetas: ReadonlySet<string>): UpstreamRequest {
+  const { exchange, facts, payload } = planned;
+  const isClientsLogin = target.credential === "client";
+  return place.provider.prepare(
+    {
+      operation: exchange.operation,
+      upstreamModel,
+      isStreaming: isStream(planned),
+      envelope: exchange.ingress.envelope,
+      body: payload.bytes,
+      members: facts.members,
+      query: exchange.query,
+      headers: requestHeaders(planned, isStream(planned), isClientsLogin || place.provider.takesAccountHeaders === true),
+      refusedBetas,
+      clientProject: isClientsLogin ? exchange.ingress.clientProject : undefined,
+    },
+    place.settings,
+  );
+}
+
+/** A try without the beta that a place refused. */
+export interface BetaRetry {
+  readonly plannedTarget: PlannedTarget;
+  readonly refusedBeta: string;
+  /** Of the call that was refused. */
+  readonly loss: readonly string[];
+}
+
+/**
+ * Remembers a refused beta for its target, if the call had it at all: a place may name the beta of a field that a client sent
+ * without it, and then a try without is the same again, and a memory of it would cost every other client the field.
+ *
+ * @returns whether one more try is worth it
+ */
+export function forgoBeta(services: Services, planned: Planned, { plannedTarget, refusedBeta, loss }: BetaRetry): boolean {
+  const key = betaMemoryKey(planned.exchange, plannedTarget);
+  try {
+    const without = prepare(planned, plannedTarget, new Set([...services.betaMemory.refusedBy(key), refusedBeta]));
+    if ((without.loss ?? []).length === loss.length) return false;
+  } catch {
+    // A field that may not be dropped: the next try tells it by name.
+  }
+  services.betaMemory.remember(key, refusedBeta);
+  return true;
+}
+
+/** What a place refuses to count with, it may take when it answers. */
+function betaMemoryKey({ operation }: Exchange, { target }: PlannedTarget): string {
+  return operation === "messages" ? target.id : `${operation} ${target.id}`;
 }
 
 function originOf(prepared: UpstreamRequest, { provider, settings, destination }: Place): string {

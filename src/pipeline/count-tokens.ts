@@ -6,8 +6,9 @@ import { asGatewayError, GatewayError } from "../kernel/gateway-error.ts";
 import type { UpstreamReply } from "../egress/reply.ts";
 import { decodeWhole } from "../wire/content-coding.ts";
 import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
-import { buildRequest } from "./attempt.ts";
-import type { Exchange, PlannedTarget } from "./exchange.ts";
+import { buildRequest, forgoBeta } from "./attempt.ts";
+import { inClientsForm } from "./error-form.ts";
+import type { Exchange, Planned, PlannedTarget } from "./exchange.ts";
 import { identify } from "./identify.ts";
 import { plan } from "./plan.ts";
 import { receive } from "./receive.ts";
@@ -26,13 +27,17 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
     const target = planned.targets[0]!;
     exchange.report.provider = target.place.name;
     exchange.report.targetId = target.target.id;
-    exchange.report.attempts = 1;
-    const { outbound, loss } = await buildRequest(services, planned, target);
-    const sentAt = services.clock.monotonic();
-    const reply = await services.dialer.system("count_tokens", outbound, exchange.abort.signal);
-    const body = await readCount(reply, target, exchange);
+    let count = await askFor(services, planned, target);
+    const { refused } = count;
+    if (refused !== undefined) {
+      if (!forgoBeta(services, planned, { plannedTarget: target, refusedBeta: refused.beta, loss: count.loss })) throw refused.fault;
+      count = await askFor(services, planned, target);
+      if (count.refused !== undefined) throw count.refused.fault;
+    }
+    const { reply, body: counted, loss, sentAt } = count;
+    const { headers: replyHeaders, added, body } = await inClientsForm(exchange.ingress, reply, counted);
     const readyAt = services.clock.monotonic();
-    const headers = countHeaders(reply, target, exchange);
+    const headers = [...countHeaders({ status: reply.status, headers: replyHeaders }, target, exchange), ...added];
     if (loss.length > 0) headers.push("x-tollgate-loss", loss.join(", "));
     const overheadMs = sentAt - exchange.startedAt - exchange.report.uploadMs + (services.clock.monotonic() - readyAt);
     exchange.report.overheadMs = overheadMs;
@@ -48,8 +53,36 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
   }
 }
 
+/** One try, with its reply read whole. */
+interface Counted {
+  readonly reply: UpstreamReply;
+  readonly body: Buffer;
+  readonly loss: readonly string[];
+  /** Monotonic. */
+  readonly sentAt: number;
+  /** The place may count without this beta. */
+  readonly refused: RefusedBeta | undefined;
+}
+
+interface RefusedBeta {
+  readonly beta: string;
+  /** What the client is told where there is no other try. */
+  readonly fault: GatewayError;
+}
+
+/** @throws GatewayError when there is no reply, or none that may be passed on as it is */
+async function askFor(services: Services, planned: Planned, target: PlannedTarget): Promise<Counted> {
+  const { exchange } = planned;
+  exchange.report.attempts += 1;
+  const { outbound, loss } = await buildRequest(services, planned, target);
+  const sentAt = services.clock.monotonic();
+  const reply = await services.dialer.system("count_tokens", outbound, exchange.abort.signal);
+  const read = await readCount(reply, target, exchange);
+  return { reply, loss, sentAt, ...(Buffer.isBuffer(read) ? { body: read, refused: undefined } : { body: Buffer.alloc(0), refused: read }) };
+}
+
 /** @throws GatewayError when the reply may not be passed on as it is */
-async function readCount(reply: UpstreamReply, planned: PlannedTarget, exchange: Exchange): Promise<Buffer> {
+async function readCount(reply: UpstreamReply, planned: PlannedTarget, exchange: Exchange): Promise<Buffer | RefusedBeta> {
   const { place, target } = planned;
   const { provider } = place;
   const ownsCredential = target.credential === "client";
@@ -65,6 +98,7 @@ async function readCount(reply: UpstreamReply, planned: PlannedTarget, exchange:
     const decoded = (await decodeWhole(headerValue(reply.headers, "content-encoding"), body, replyBytesMax)) ?? body;
     const verdict = provider.judge({ status: reply.status, headers: reply.headers, body: decoded, ownsCredential });
     if (verdict.replyClass === "credential") throw credentialRejected(planned, reply.status, "");
+    if (verdict.refusedBeta !== undefined) return { beta: verdict.refusedBeta, fault: told(verdict, reply, decoded) };
     if (verdict.told !== undefined) throw told(verdict, reply, decoded);
   }
   if (reply.status !== 200) return body;
@@ -73,7 +107,7 @@ async function readCount(reply: UpstreamReply, planned: PlannedTarget, exchange:
 }
 
 /** Whether the count is written differently at the two ends. */
-function reshaped(reply: UpstreamReply, { place }: PlannedTarget, { ingress }: Exchange): boolean {
+function reshaped(reply: Pick<UpstreamReply, "status">, { place }: PlannedTarget, { ingress }: Exchange): boolean {
   return reply.status === 200 && (place.provider.countReply !== undefined || ingress.packCount !== undefined);
 }
 
@@ -89,7 +123,7 @@ async function reshapeCount(reply: UpstreamReply, { place }: PlannedTarget, { in
 }
 
 /** A count that was rewritten has another length, and no coding. */
-function countHeaders(reply: UpstreamReply, planned: PlannedTarget, exchange: Exchange): string[] {
+function countHeaders(reply: Pick<UpstreamReply, "status" | "headers">, planned: PlannedTarget, exchange: Exchange): string[] {
   let headers = forwardableReplyHeaders(reply.headers, planned.target.credential === "client");
   if (reshaped(reply, planned, exchange)) headers = withoutHeader(withoutHeader(headers, "content-length"), "content-encoding");
   if (headerValue(headers, exchange.ingress.requestIdHeader) === undefined) headers.push(exchange.ingress.requestIdHeader, exchange.requestId);

@@ -6,7 +6,7 @@
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { headerValue } from "../wire/headers.ts";
 import { openingFor } from "./admit.ts";
-import { attemptTarget, type AttemptResult } from "./attempt.ts";
+import { attemptTarget, forgoBeta, type AttemptResult } from "./attempt.ts";
 import { closeAttempt, type Billing } from "./close.ts";
 import type { AttemptOutcome } from "./books.ts";
 import type { Admitted, Committed } from "./exchange.ts";
@@ -33,11 +33,11 @@ export async function failover(services: Services, admitted: Admitted): Promise<
     closeFailed(services, admitted, result);
     if (exchange.abort.signal.aborted) throw lastFault;
     if (verdict.kind === "stop" || mustStop(result)) throw lastFault;
-    if (verdict.kind === "again" && !hasDroppedBeta) {
+    if (verdict.kind === "again") {
+      if (hasDroppedBeta || !forgoBeta(services, admitted, { plannedTarget: target, refusedBeta: verdict.refusedBeta, loss: result.attempt.loss })) throw lastFault;
       hasDroppedBeta = true;
-      services.betaMemory.remember(target.target.id, verdict.refusedBeta);
       waiting.unshift(target);
-    } else if (verdict.kind === "again") throw lastFault;
+    }
   }
   throw lastFault ?? new GatewayError("gateway_internal", { internal: "a plan without targets" });
 }

@@ -31,6 +31,13 @@ export interface Ingress {
   /** Header in which this client looks for the request's id. */
   readonly requestIdHeader: "request-id" | "x-amzn-requestid";
   renderError(fault: GatewayError, requestId: string): RenderedError;
+  /**
+   * An upstream's error reply, which keeps its words, in this client's shape; absent, and undefined for a body of another kind: it
+   * is that already.
+   *
+   * @returns headers that go beside the reply's own, flat
+   */
+  formError?(status: number, body: Buffer): { readonly headers: readonly string[]; readonly body: Buffer } | undefined;
   /** Streams go in another framing than the dialect's; absent: they do not. */
   framer?(): Framer;
   /**

@@ -11,6 +11,7 @@ import { decodeFor, decodeWhole } from "../wire/content-coding.ts";
 import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
 import type { AttemptOutcome } from "./books.ts";
 import { closeAttempt, priced, usageOf } from "./close.ts";
+import { inClientsForm } from "./error-form.ts";
 import type { Committed } from "./exchange.ts";
 import { watchOf } from "./report.ts";
 import { upstreamRequestId } from "./failover.ts";
@@ -193,8 +194,8 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
       if (reply.status === 200 && heldBytes === 0) return done("broken", new GatewayError("upstream_reply_invalid", { internal: "empty body" }));
       await meterPlain(services, committed, whole, responseBytes);
       if (!isCommitted) {
-        const { headers, body } = await adaptError(exchange, reply, whole);
-        commit(services, committed, headers, { readyAt, extra: [...costHeader(committed), ...errorHeaders(exchange, reply.status)] });
+        const { headers, added, body } = await inClientsForm(exchange.ingress, reply, whole);
+        commit(services, committed, headers, { readyAt, extra: [...costHeader(committed), ...added] });
         response.end(body);
       } else response.end();
       done(reply.status < 400 ? "completed" : "upstream_error");

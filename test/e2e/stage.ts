@@ -145,7 +145,8 @@ export async function startStage(options: StageOptions = {}): Promise<Stage> {
   };
 }
 
-function openCall(url: string, key: string, call: CallOptions): Promise<OpenReply> {
+/** One call of a client to a gateway. */
+export function openCall(url: string, key: string, call: CallOptions): Promise<OpenReply> {
   const session = call.session ?? newSession();
   const body = call.body === undefined ? messagesBody() : call.body;
   const headers: Record<string, string | string[]> = {};

@@ -28,6 +28,19 @@ function read(parts: readonly Buffer[]): { readonly text: string; readonly code:
 }
 
 describe("frames", () => {
+  it("that are whole and without a fault are told by their bytes, at every cut", () => {
+    const good = Buffer.concat(events.map(chunkFrame));
+    const borders = events.map((_, index) => Buffer.concat(events.slice(0, index + 1).map(chunkFrame)).length);
+    const bytes = Buffer.concat([good, exceptionFrame("throttlingException", "slow down"), chunkFrame(events[0]!)]);
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      const unframer = unframe();
+      unframer.push(bytes.subarray(0, cut));
+      expect(unframer.wholeBytes()).toBe(borders.findLast((border) => border <= cut) ?? 0);
+      unframer.push(bytes.subarray(cut));
+      expect(unframer.wholeBytes()).toBe(good.length);
+    }
+  });
+
   it("become events at every cut", () => {
     const bytes = Buffer.concat(events.map(chunkFrame));
     for (let cut = 0; cut <= bytes.length; cut++) {
