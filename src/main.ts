@@ -109,7 +109,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 async function assemble(options: GatewayOptions, config: GatewayConfig, clock: Clock, closers: (() => Promise<void> | void)[]): Promise<Gateway> {
-  const log = createLog(config.logging, createLogSink(1, clock));
+  const log = createLog(config.logging, createLogSink(1, clock), clock);
   const metrics = createMetrics();
   for (const warning of config.warnings) log.warn({ file: warning.file, line: warning.line, path: warning.path }, warning.message);
 

@@ -56,6 +56,14 @@ export function isGatewayError(value: unknown): value is GatewayError {
 /** A GatewayError as it is; anything else wrapped as `gateway_internal` with its message kept inside. */
 export function asGatewayError(value: unknown): GatewayError {
   if (isGatewayError(value)) return value;
-  const internal = value instanceof Error ? (value.stack ?? value.message) : String(value);
-  return new GatewayError("gateway_internal", { internal, cause: value });
+  return new GatewayError("gateway_internal", { internal: internalWords(value), cause: value });
+}
+
+/** What the log may say of any fault: where it happened, and why, unless the reason quotes what was being parsed. */
+export function internalWords(value: unknown): string {
+  if (!(value instanceof Error)) return String(value);
+  const { name, message, stack } = value;
+  // Of the engine's own errors only those of parsers quote their input, as `Unexpected token 'x', "…" is not valid JSON`.
+  if (value instanceof SyntaxError) return [name, ...(stack ?? "").split("\n").filter((line) => /^ +at /.test(line))].join("\n");
+  return stack ?? message;
 }

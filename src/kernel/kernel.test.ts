@@ -73,6 +73,19 @@ describe("GatewayError", () => {
     const wrapped = asGatewayError(new Error("secret inner words"));
     expect(wrapped.code).toBe("gateway_internal");
     expect(wrapped.spec.text).not.toContain("inner");
+    expect(wrapped.details.internal).toMatch(/secret inner words\n +at /);
+  });
+
+  it("says where a parser failed and not on what", () => {
+    const parse = (): GatewayError => {
+      try {
+        return JSON.parse('{"a": private words}') as never;
+      } catch (error) {
+        return asGatewayError(error);
+      }
+    };
+    expect(parse().details.internal).toMatch(/^SyntaxError\n +at /);
+    expect(parse().details.internal).not.toMatch(/priv/);
   });
 
   it("has for each code a status the client acts on, and a full sentence", () => {

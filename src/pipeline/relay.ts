@@ -2,9 +2,10 @@
  * Stage 6, after the commit: the upstream's bytes to the client. Streams go as they come, plain replies when they are
  * complete; a tap reads usage on the way and cannot break it.
  */
+import type { ServerResponse } from "node:http";
 import type { ReplyConsumer, UpstreamReply } from "../egress/reply.ts";
 import { plainReplyHoldBytesMax, plainReplyMeterBytesMax } from "../kernel/bounds.ts";
-import { GatewayError } from "../kernel/gateway-error.ts";
+import { GatewayError, internalWords } from "../kernel/gateway-error.ts";
 import { releaseMemory } from "../kernel/memory.ts";
 import { formatUsd } from "../kernel/money.ts";
 import { decodeFor, decodeWhole } from "../wire/content-coding.ts";
@@ -20,6 +21,9 @@ import { createStreamPath, type Passed } from "./stream-path.ts";
 import { framedType } from "./verdict.ts";
 
 const nothing = Buffer.alloc(0);
+
+/** Node writes strings up to 16 KiB, head included, from its stack. */
+const oneWriteBytesMax = 12 * 1024;
 
 /** How the passing ended. `fault` is set when nothing had been sent yet, so that it can still be answered properly. */
 interface Passing {
@@ -133,6 +137,12 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
       response.end();
       done(outcome);
     };
+    /** After the last event there is nothing left to break, whatever comes, and nothing may follow. */
+    const endWithFault = (outcome: AttemptOutcome, fault: GatewayError): void => {
+      const ending = attempt.observer.ending();
+      if (ending === "broken") finishWith(outcome, fault);
+      else finishWith(ending === "error" ? "upstream_error" : "completed", undefined);
+    };
     const consumer: ReplyConsumer = {
       data(bytes) {
         if (isOver) return;
@@ -143,22 +153,16 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
         if (fault === undefined) return;
         isOver = true;
         reply.abort();
-        finishWith("upstream_error", fault);
+        endWithFault("upstream_error", fault);
       },
       end() {
         if (isOver) return;
-        const last = path.finish();
-        write(last);
-        const ending = last.isWhole ? attempt.observer.ending() : "broken";
-        if (ending === "broken") finishWith("broken", new GatewayError("upstream_stream_broken"));
-        else finishWith(ending === "error" ? "upstream_error" : "completed", undefined);
+        write(path.finish());
+        endWithFault("broken", new GatewayError("upstream_stream_broken"));
       },
       fail(fault) {
         if (isOver) return;
-        // After the last event there is nothing left to break, and nothing may follow.
-        const ending = attempt.observer.ending();
-        if (ending === "broken") finishWith(outcomeOf(fault), fault);
-        else finishWith(ending === "error" ? "upstream_error" : "completed", undefined);
+        endWithFault(outcomeOf(fault), fault);
       },
     };
     response.on("drain", onDrain);
@@ -196,7 +200,7 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
       if (!isCommitted) {
         const { headers, added, body } = await inClientsForm(exchange.ingress, reply, whole);
         commit(services, committed, headers, { readyAt, extra: [...costHeader(committed), ...added] });
-        response.end(body);
+        endWith(response, body);
       } else response.end();
       done(reply.status < 400 ? "completed" : "upstream_error");
     };
@@ -226,6 +230,19 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
   });
 }
 
+/**
+ * A small reply goes with its head as one string in one direct write: pieces in two forms would be gathered by way of an
+ * allocation and a slower call of the socket.
+ */
+function endWith(response: ServerResponse, body: Buffer): void {
+  const { socket } = response;
+  if (body.length > oneWriteBytesMax || socket === null) return void response.end(body);
+  socket.cork();
+  response.write(body.toString("latin1"), "latin1");
+  socket.uncork();
+  response.end();
+}
+
 async function meterPlain(services: Services, committed: Committed, whole: Buffer, responseBytes: number): Promise<void> {
   const { attempt, reply } = committed;
   if (reply.status >= 400 || responseBytes > whole.length) return;
@@ -244,7 +261,7 @@ function tap(services: Services, committed: Committed, observe: () => void): voi
   try {
     observe();
   } catch (fault) {
-    services.log.error({ requestId: committed.exchange.requestId, internal: String(fault) }, "the usage observer failed");
+    services.log.error({ requestId: committed.exchange.requestId, internal: internalWords(fault) }, "the usage observer failed");
   }
 }
 

@@ -10,7 +10,7 @@ import { createLogSink } from "./log-sink.ts";
 it("writes one line a record, with line breaks and control characters escaped", () => {
   const folder = mkdtempSync(join(tmpdir(), "tollgate-log-"));
   const descriptor = openSync(join(folder, "log"), "w");
-  const log = createLog({ level: "info", requests: true }, createLogSink(descriptor, manualClock()));
+  const log = createLog({ level: "info", requests: true }, createLogSink(descriptor, manualClock()), manualClock());
   log.request({ model: 'a\r\n{"level":"error"}\u001b[31m', status: 200 });
   log.info({}, "text\nwith a break");
   log.flush();
@@ -22,10 +22,23 @@ it("writes one line a record, with line breaks and control characters escaped", 
 
 it("is silent about requests where the configuration says so", () => {
   const lines: string[] = [];
-  const log = createLog({ level: "info", requests: false }, { write: (line) => void lines.push(line), flush: () => {} });
+  const log = createLog({ level: "info", requests: false }, { write: (line) => void lines.push(line), flush: () => {} }, manualClock());
   log.request({ status: 200 });
   log.warn({}, "kept");
   expect(lines).toHaveLength(1);
+});
+
+it.each([
+  ["info", ["info", "warn", "error"]],
+  ["warn", ["warn", "error"]],
+  ["silent", []],
+] as const)("at level %s, lines below it are left out", (level, kept) => {
+  const lines: string[] = [];
+  const log = createLog({ level, requests: true }, { write: (line) => void lines.push(line), flush: () => {} }, manualClock(0));
+  log.info({ absent: undefined }, "a");
+  log.warn({}, "a");
+  log.error({}, "a");
+  expect(lines).toEqual(kept.map((name) => `{"level":"${name}","time":"1970-01-01T00:00:00.000Z","msg":"a"}\n`));
 });
 
 it("ends without waiting when the descriptor is no longer open", () => {
