@@ -138,10 +138,10 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
       done(outcome);
     };
     /** After the last event there is nothing left to break, whatever comes, and nothing may follow. */
-    const endWithFault = (outcome: AttemptOutcome, fault: GatewayError): void => {
+    const endAsTold = (): boolean => {
       const ending = attempt.observer.ending();
-      if (ending === "broken") finishWith(outcome, fault);
-      else finishWith(ending === "error" ? "upstream_error" : "completed", undefined);
+      if (ending !== "broken") finishWith(ending === "error" ? "upstream_error" : "completed", undefined);
+      return ending !== "broken";
     };
     const consumer: ReplyConsumer = {
       data(bytes) {
@@ -153,16 +153,16 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
         if (fault === undefined) return;
         isOver = true;
         reply.abort();
-        endWithFault("upstream_error", fault);
+        if (!endAsTold()) finishWith("upstream_error", fault);
       },
       end() {
         if (isOver) return;
         write(path.finish());
-        endWithFault("broken", new GatewayError("upstream_stream_broken"));
+        if (!endAsTold()) finishWith("broken", new GatewayError("upstream_stream_broken"));
       },
       fail(fault) {
         if (isOver) return;
-        endWithFault(outcomeOf(fault), fault);
+        if (!endAsTold()) finishWith(outcomeOf(fault), fault);
       },
     };
     response.on("drain", onDrain);

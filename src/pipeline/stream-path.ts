@@ -20,8 +20,8 @@ export interface StreamPath {
   push(bytes: Buffer): Passed;
   /** Set once the bytes are no frames any more, or a frame told a fault; what came before it has been given. */
   fault(): GatewayError | undefined;
-  /** At the end: what was held back, and whether the stream ended between events. */
-  finish(): Passed & { readonly isWhole: boolean };
+  /** At the end: what was held back and is whole after all. */
+  finish(): Passed;
   /** True where a ping or an error may be put in. */
   isAtBorder(): boolean;
   readonly ping: Buffer;
@@ -45,7 +45,7 @@ function fromEvents(dialect: Dialect, framer: Framer | undefined): StreamPath {
     push: (bytes) => passed(splitter.push(bytes)),
     finish() {
       const last = splitter.finish();
-      return { ...(last.isWhole ? passed(last.bytes) : { out: nothing, events: nothing }), isWhole: last.isWhole };
+      return last.isWhole ? passed(last.bytes) : { out: nothing, events: nothing };
     },
     fault: () => undefined,
     isAtBorder: () => splitter.isAtBorder(),
@@ -62,7 +62,7 @@ function unframed(dialect: Dialect, unframer: Unframer): StreamPath {
       const events = unframer.push(bytes);
       return { out: events, events };
     },
-    finish: () => ({ out: nothing, events: nothing, isWhole: unframer.isAtBorder() }),
+    finish: () => ({ out: nothing, events: nothing }),
     fault: () => unframer.fault(),
     // Only whole events go out, so there is always a border after them.
     isAtBorder: () => true,
@@ -90,7 +90,7 @@ function untouched(framer: Framer, unframer: Unframer): StreamPath {
       held = wholeBytes === pending.length ? [] : [Buffer.from(pending.subarray(wholeBytes))];
       return { out: pending.subarray(0, wholeBytes), events };
     },
-    finish: () => ({ out: nothing, events: nothing, isWhole: unframer.isAtBorder() }),
+    finish: () => ({ out: nothing, events: nothing }),
     fault: () => unframer.fault(),
     isAtBorder: () => true,
     ping: framer.ping,

@@ -4,6 +4,7 @@
  * Whatever is not as expected ends the run or voids it, and is read the slow way, with every check.
  */
 import { crc32 } from "node:zlib";
+import { decodeBase64, decodedBytes } from "../../wire/base64.ts";
 import { checksumWithTrailer, joinedChecksum } from "../../wire/joined-checksum.ts";
 import { eventHead, eventType } from "./event-head.ts";
 
@@ -13,6 +14,7 @@ const checksumBytes = 4;
 const chunkWord = Buffer.from("chunk");
 const eventWord = Buffer.from("event");
 const payloadStart = Buffer.from('{"bytes":"');
+const quote = 0x22;
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 const space = 0x20;
@@ -38,27 +40,35 @@ export interface RunReader {
   learn(bytes: Buffer, at: number): void;
 }
 
+/** Of the frame read in full last: streams are alike, so a new one need not begin with such a frame. */
+let lastOpening: Opening | undefined;
+let lastHeaders = empty;
+
 export function createRunReader(): RunReader {
-  let opening: Opening | undefined;
+  let opening = lastOpening;
   let guessed = knownType("content_block_delta");
 
-  /** Adds the event, if it is a plain one. */
-  const append = (assembly: Assembly, base64: string): boolean => {
+  /** Adds the event whose text begins at `start`, if it is a plain one. */
+  const append = (assembly: Assembly, bytes: Buffer, start: number, limit: number): boolean => {
     const { out, view, size } = assembly;
     let json = size + guessed.head.length;
-    let jsonEnd = json + out.write(base64, json, "base64");
-    if (jsonEnd - json !== decodedBytes(base64) || out[jsonEnd - 1] !== closeBrace) return false;
+    const end = decodeBase64(bytes, start, limit, out, json);
+    let jsonEnd = json + decodedBytes(bytes, start, end);
+    if (bytes[end] !== quote || out[jsonEnd - 1] !== closeBrace) return false;
     if (!matches(view, json, guessed.start)) {
       const type = eventType(out.subarray(json, jsonEnd));
       if (type === undefined || type === "broken") return false;
       guessed = knownType(type);
+      out.copyWithin(size + guessed.head.length, json, jsonEnd);
+      jsonEnd += size + guessed.head.length - json;
       json = size + guessed.head.length;
-      jsonEnd = json + out.write(base64, json, "base64");
     }
     out.set(guessed.head, size);
     out[jsonEnd] = space;
     out[jsonEnd + 1] = space;
-    assembly.lineEnds.push(size + guessed.lineEnd, jsonEnd, jsonEnd + 1);
+    lineEnds[assembly.lines++] = size + guessed.lineEnd;
+    lineEnds[assembly.lines++] = jsonEnd;
+    lineEnds[assembly.lines++] = jsonEnd + 1;
     assembly.size = jsonEnd + 2;
     return true;
   };
@@ -71,7 +81,6 @@ export function createRunReader(): RunReader {
     read(bytes, start) {
       if (opening === undefined) return { end: start, events: empty };
       const view = viewOf(bytes);
-      const text = bytes.toString("latin1", start);
       // An event is shorter than its frame: a third of the base64, and more in headers than its own first line has.
       const assembly = assemblyOf(bytes.length - start + 256);
       let checksum = 0;
@@ -79,10 +88,9 @@ export function createRunReader(): RunReader {
       for (;;) {
         const frameBytes = wholeFrameBytes(bytes, at);
         if (frameBytes === undefined || !opens(view, at, frameBytes, opening)) break;
-        const textStart = at - start + preludeBytes + opening.pattern.length;
-        const textEnd = text.indexOf('"', textStart);
-        if (textEnd === -1 || textEnd >= at - start + frameBytes - checksumBytes || !append(assembly, text.slice(textStart, textEnd))) break;
-        checksum = joinedChecksum(checksum, checksumWithTrailer(view.getInt32(at + frameBytes - checksumBytes)), frameBytes);
+        const end = at + frameBytes - checksumBytes;
+        if (!append(assembly, bytes, at + preludeBytes + opening.pattern.length, end)) break;
+        checksum = joinedChecksum(checksum, checksumWithTrailer(view.getInt32(end)), frameBytes);
         at += frameBytes;
       }
       // A frame with a wrong checksum, and a line break inside an event, are rare enough to read the whole run again.
@@ -97,27 +105,29 @@ interface Assembly {
   readonly out: Buffer;
   readonly view: DataView;
   size: number;
-  readonly lineEnds: number[];
+  lines: number;
 }
 
 /** For as long as one read takes: events are about half as long as their frames, and come in buffers of their own length. */
 let scratch = Buffer.alloc(0);
 let scratchView = viewOf(scratch);
+/** Offsets in it, as many as there are lines. */
+const lineEnds: number[] = [];
 
 function assemblyOf(bytesMax: number): Assembly {
   if (scratch.length < bytesMax) {
     scratch = Buffer.allocUnsafeSlow(bytesMax);
     scratchView = viewOf(scratch);
   }
-  return { out: scratch, view: scratchView, size: 0, lineEnds: [] };
+  return { out: scratch, view: scratchView, size: 0, lines: 0 };
 }
 
-function onItsLines({ out, size, lineEnds }: Assembly): Buffer | undefined {
+function onItsLines({ out, size, lines }: Assembly): Buffer | undefined {
   if (size === 0) return empty;
   const events = Buffer.allocUnsafe(size);
   out.copy(events, 0, 0, size);
   if (events.includes(lineFeed) || events.includes(carriageReturn)) return undefined;
-  for (const lineEnd of lineEnds) events[lineEnd] = lineFeed;
+  for (let line = 0; line < lines; line++) events[lineEnds[line]!] = lineFeed;
   return events;
 }
 
@@ -126,10 +136,6 @@ interface Opening {
   readonly headersBytes: number;
   readonly pattern: Pattern;
 }
-
-/** Streams of one place begin alike. */
-let lastHeaders = empty;
-let lastOpening: Opening | undefined;
 
 function openingOf(headers: Buffer): Opening {
   if (lastOpening === undefined || !headers.equals(lastHeaders)) {
@@ -190,9 +196,4 @@ function matches(view: DataView, at: number, { words, rest }: Pattern): boolean 
 
 function viewOf(bytes: Buffer): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-/** Fewer come out where a character is none of base64's. */
-function decodedBytes(base64: string): number {
-  return base64.length % 4 === 0 ? (base64.length / 4) * 3 - (base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0) : -1;
 }
