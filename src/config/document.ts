@@ -174,13 +174,16 @@ class Walker {
   }
 }
 
-/** `models[0].targets[1].provider`; keys that are no plain words stand in brackets and quotes. */
+/**
+ * `models[0].targets[1].provider`; keys that are no plain words stand in brackets and quotes. Of a long key with spaces
+ * only the first word is shown: where its colon was forgotten, the rest is a value, perhaps a secret.
+ */
 export function formatPath(path: Path): string {
   let text = "";
   for (const part of path) {
     if (typeof part === "number") text += `[${part}]`;
     else if (/^[\w-]+$/.test(part)) text += text === "" ? part : `.${part}`;
-    else text += `["${part}"]`;
+    else text += `["${part.replace(/\s[^]{12,}/, " …")}"]`;
   }
   return text;
 }

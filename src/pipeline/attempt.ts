@@ -1,7 +1,7 @@
 /** One try at one target: build, authorise, send. Knows nothing of other targets. */
 import { DialError, type OutboundRequest } from "../egress/dialer.ts";
 import type { UpstreamReply } from "../egress/reply.ts";
-import { GatewayError } from "../kernel/gateway-error.ts";
+import { asGatewayError, GatewayError } from "../kernel/gateway-error.ts";
 import type { UpstreamRequest } from "../providers/provider.ts";
 import { forwardableRequestHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
 import type { AttemptOpening } from "./books.ts";
@@ -25,8 +25,7 @@ export async function attemptTarget(services: Services, admitted: Admitted, plan
     return { kind: "reply", attempt, reply, headAt: services.clock.monotonic() };
   } catch (fault) {
     if (fault instanceof DialError) return { kind: "fault", attempt, fault, wasSent: fault.wasSent };
-    const internal = fault instanceof Error ? (fault.stack ?? fault.message) : String(fault);
-    return { kind: "fault", attempt, fault: fault instanceof GatewayError ? fault : new GatewayError("gateway_internal", { internal }), wasSent: false };
+    return { kind: "fault", attempt, fault: asGatewayError(fault), wasSent: false };
   }
 }
 

@@ -10,6 +10,7 @@ import { buildRequest, forgoBeta } from "./attempt.ts";
 import { inClientsForm } from "./error-form.ts";
 import type { Exchange, Planned, PlannedTarget } from "./exchange.ts";
 import { identify } from "./identify.ts";
+import { operatorWords } from "./operator-words.ts";
 import { plan } from "./plan.ts";
 import { receive } from "./receive.ts";
 import { refuse } from "./refuse.ts";
@@ -77,12 +78,12 @@ async function askFor(services: Services, planned: Planned, target: PlannedTarge
   const { outbound, loss } = await buildRequest(services, planned, target);
   const sentAt = services.clock.monotonic();
   const reply = await services.dialer.system("count_tokens", outbound, exchange.abort.signal);
-  const read = await readCount(reply, target, exchange);
+  const read = await readCount(reply, target, planned);
   return { reply, loss, sentAt, ...(Buffer.isBuffer(read) ? { body: read, refused: undefined } : { body: Buffer.alloc(0), refused: read }) };
 }
 
 /** @throws GatewayError when the reply may not be passed on as it is */
-async function readCount(reply: UpstreamReply, planned: PlannedTarget, exchange: Exchange): Promise<Buffer | RefusedBeta> {
+async function readCount(reply: UpstreamReply, planned: PlannedTarget, { exchange, payload }: Planned): Promise<Buffer | RefusedBeta> {
   const { place, target } = planned;
   const { provider } = place;
   const ownsCredential = target.credential === "client";
@@ -98,8 +99,8 @@ async function readCount(reply: UpstreamReply, planned: PlannedTarget, exchange:
     const decoded = (await decodeWhole(headerValue(reply.headers, "content-encoding"), body, replyBytesMax)) ?? body;
     const verdict = provider.judge({ status: reply.status, headers: reply.headers, body: decoded, ownsCredential });
     if (verdict.replyClass === "credential") throw credentialRejected(planned, reply.status, "");
-    if (verdict.refusedBeta !== undefined) return { beta: verdict.refusedBeta, fault: told(verdict, reply, decoded) };
-    if (verdict.told !== undefined) throw told(verdict, reply, decoded);
+    if (verdict.refusedBeta !== undefined) return { beta: verdict.refusedBeta, fault: told(verdict, reply, operatorWords(decoded, payload.bytes)) };
+    if (verdict.told !== undefined) throw told(verdict, reply, operatorWords(decoded, payload.bytes));
   }
   if (reply.status !== 200) return body;
   if (body.length === 0) throw invalidReply("count_tokens answered with nothing");
@@ -117,8 +118,9 @@ async function reshapeCount(reply: UpstreamReply, { place }: PlannedTarget, { in
   try {
     const counted = place.provider.countReply?.(decoded) ?? decoded;
     return ingress.packCount?.(counted) ?? counted;
-  } catch (fault) {
-    throw invalidReply(`count_tokens answered unreadably: ${String(fault)}`);
+  } catch {
+    // The parser's own message would quote the reply.
+    throw invalidReply("count_tokens answered unreadably");
   }
 }
 

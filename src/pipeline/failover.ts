@@ -27,7 +27,7 @@ export async function failover(services: Services, admitted: Admitted): Promise<
     exchange.report.provider = target.place.name;
     exchange.report.targetId = target.target.id;
     const result = await attemptTarget(services, admitted, target, opening);
-    const verdict = await judge(result, waiting.length === 0);
+    const verdict = await judge(result, waiting.length === 0, admitted.payload.bytes);
     if (verdict.kind === "commit") return { ...admitted, ...verdict.result };
     lastFault = verdict.fault;
     closeFailed(services, admitted, result);

@@ -25,6 +25,8 @@ export interface Framer {
 
 export interface Ingress {
   readonly envelope: Envelope;
+  /** Its clients may name models as their cloud does; rights follow what that is here. */
+  readonly hasCloudNames: boolean;
   readonly url: UrlFacts | undefined;
   /** Of a Vertex client's URL; used only for targets with the client's own login. */
   readonly clientProject: ClientProject | undefined;

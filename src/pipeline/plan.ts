@@ -36,8 +36,7 @@ function accessibleRoute(received: Received, requested: string): Route {
   const { exchange, principal } = received;
   const { routes } = exchange.snapshot;
   const name = resolveAlias(principal.key?.aliases ?? {}, requested);
-  // Cloud clients name models as their cloud does; rights follow what that is here.
-  const route = exchange.ingress.envelope === "messages" ? routes.resolve(name) : routes.resolveCloudName(name);
+  const route = exchange.ingress.hasCloudNames ? routes.resolveCloudName(name) : routes.resolve(name);
   if (route !== undefined && mayUseRoute(principal, route)) return route;
   throw modelUnavailable(received, requested);
 }

@@ -78,7 +78,7 @@ function commit(services: Services, committed: Committed, replyHeaders: readonly
     "x-litellm-model-id", attempt.planned.target.id,
     ...extra,
   );
-  if (attempt.loss.length > 0) headers.push("x-tollgate-loss", attempt.loss.join(", "));
+  if (attempt.loss.length > 0) headers.push("x-tollgate-loss", attempt.loss.join(", ").replace(/[^ -~]/g, "?").slice(0, 4_096));
   if (committed.notice !== undefined) headers.push("x-tollgate-notice", committed.notice);
   exchange.response.writeHead(reply.status, headers);
 }

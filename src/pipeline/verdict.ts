@@ -7,6 +7,7 @@ import { decodeWhole } from "../wire/content-coding.ts";
 import { headerValue } from "../wire/headers.ts";
 import type { AttemptResult } from "./attempt.ts";
 import type { PlannedTarget } from "./exchange.ts";
+import { operatorWords } from "./operator-words.ts";
 
 type ReplyResult = Extract<AttemptResult, { kind: "reply" }>;
 
@@ -19,8 +20,11 @@ export type Verdict =
   /** The same target may do better without this beta. */
   | { readonly kind: "again"; readonly refusedBeta: string; readonly fault: GatewayError };
 
-/** @param isLast no other target is left, so a retryable reply goes to the client */
-export async function judge(result: AttemptResult, isLast: boolean): Promise<Verdict> {
+/**
+ * @param isLast no other target is left, so a retryable reply goes to the client
+ * @param request the client's body, of which the log may hold nothing
+ */
+export async function judge(result: AttemptResult, isLast: boolean, request: Buffer): Promise<Verdict> {
   if (result.kind === "fault") return { kind: "next", fault: result.fault };
   const { attempt, reply } = result;
   const { place, target } = attempt.planned;
@@ -30,7 +34,7 @@ export async function judge(result: AttemptResult, isLast: boolean): Promise<Ver
   }
   if (status >= 300 && status < 400) return { kind: "next", fault: new GatewayError("upstream_reply_invalid", { internal: `redirect with status ${status}` }) };
   const ownsCredential = target.credential === "client";
-  if (status >= 400 && place.provider.judge !== undefined) return judgeError(result, isLast, ownsCredential);
+  if (status >= 400 && place.provider.judge !== undefined) return judgeError(result, isLast, request);
   const verdict = place.provider.classify(status, ownsCredential);
   if (verdict === "credential") return { kind: "next", fault: credentialRejected(attempt.planned, status, "") };
   if (verdict === "deliver" || isLast) return { kind: "commit", result };
@@ -42,23 +46,24 @@ export function isSuccess(status: number): boolean {
 }
 
 /** An error reply of a place whose words may not all be passed on. */
-async function judgeError(result: ReplyResult, isLast: boolean, ownsCredential: boolean): Promise<Verdict> {
+async function judgeError(result: ReplyResult, isLast: boolean, request: Buffer): Promise<Verdict> {
   const { attempt, reply } = result;
   const { provider } = attempt.planned.place;
+  const ownsCredential = attempt.planned.target.credential === "client";
   const read = await readError(reply);
   if (read instanceof GatewayError) return { kind: "next", fault: read };
   const verdict = provider.judge!({ status: reply.status, headers: reply.headers, body: read.decoded, ownsCredential });
-  const fault = told(verdict, reply, read.decoded);
+  const fault = told(verdict, reply, operatorWords(read.decoded, request));
   if (verdict.refusedBeta !== undefined) return { kind: "again", refusedBeta: verdict.refusedBeta, fault };
-  if (verdict.replyClass === "credential") return { kind: "next", fault: credentialRejected(attempt.planned, reply.status, excerpt(read.decoded)) };
+  if (verdict.replyClass === "credential") return { kind: "next", fault: credentialRejected(attempt.planned, reply.status, operatorWords(read.decoded, request)) };
   if (verdict.replyClass === "retryable" && !isLast) return { kind: "next", fault };
   if (verdict.told !== undefined) return { kind: "stop", fault };
   return { kind: "commit", result: { ...result, reply: readAlready(reply, read.raw) } };
 }
 
-/** Their own words stay in the log: they may name accounts. */
-export function told(verdict: ReplyVerdict, reply: Pick<UpstreamReply, "status" | "headers">, body: Buffer): GatewayError {
-  const internal = `status ${reply.status}: ${excerpt(body)}`;
+/** Their own words stay in the log: they may name accounts. See `operator-words.ts` for what of them. */
+export function told(verdict: ReplyVerdict, reply: Pick<UpstreamReply, "status" | "headers">, words: string): GatewayError {
+  const internal = `status ${reply.status}: ${words}`;
   if (verdict.told === undefined) return new GatewayError("upstream_refused", { internal, status: reply.status });
   const { type, message, status, retryAfterSeconds, shouldRetry } = verdict.told;
   return new GatewayError("upstream_refused", { internal, publicText: message, type, status: status ?? reply.status, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }), ...(shouldRetry === undefined ? {} : { shouldRetry }) });
@@ -70,10 +75,6 @@ export function credentialRejected(planned: PlannedTarget, status: number, words
   place.provider.refused?.(place.credentials);
   const publicText = `The gateway's credential for ${place.name} was rejected; the gateway's operator has to mend that.`;
   return new GatewayError("gateway_credential_rejected", { publicText, internal: `${place.name} answered ${status} ${words}`.trimEnd() });
-}
-
-function excerpt(body: Buffer): string {
-  return body.toString("utf8", 0, 600).replace(/\s+/g, " ");
 }
 
 async function readError(reply: UpstreamReply): Promise<{ readonly raw: Buffer; readonly decoded: Buffer } | GatewayError> {

@@ -98,3 +98,21 @@ it("a model that is only spelled with escapes keeps its bytes", () => {
   const call = callOf('{"model":"claude\\u002dx"}');
   expect(reshape(call, { to: "messages", version: "v" }).body).toBe(call.body);
 });
+
+it("a version newer than 2023-06-01 has one name everywhere and goes along, an older one becomes the place's own", () => {
+  const calls = (version: string): readonly ProviderCall[] => [callOf({ model: "claude-x" }, { headers: ["anthropic-version", version] }), callOf({ anthropic_version: version }, { envelope: "bedrock", headers: [] }), callOf({ anthropic_version: version }, { envelope: "vertex", headers: [] })];
+  const versionAt = (call: ProviderCall, to: Envelope): unknown => {
+    const { body, headers } = reshape(call, { to, version: "v" });
+    const inBody = (JSON.parse(body.toString()) as Record<string, unknown>)["anthropic_version"];
+    const inHeader = headerValue(headers, "anthropic-version");
+    expect([inBody, inHeader].filter((value) => value !== undefined)).toHaveLength(1);
+    return to === "messages" ? inHeader : inBody;
+  };
+  for (const call of calls("2026-10-21")) for (const to of ["messages", "bedrock", "vertex"] as const) expect(versionAt(call, to)).toBe("2026-10-21");
+  for (const [old, at] of [["2023-06-01", 0], ["bedrock-2023-05-31", 1], ["vertex-2023-10-16", 2]] as const) {
+    for (const to of ["messages", "bedrock", "vertex"] as const) {
+      const call = calls(old)[at]!;
+      expect(versionAt(call, to)).toBe(call.envelope === to ? old : "v");
+    }
+  }
+});

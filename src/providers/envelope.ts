@@ -10,7 +10,10 @@ import type { Envelope, ProviderCall } from "./provider.ts";
 /** What the place wants. */
 export interface Reshaping {
   readonly to: Envelope;
-  /** `anthropic_version` of the body for `bedrock` and `vertex`; the header where it is missing for `messages`. */
+  /**
+   * `anthropic_version` of the body for `bedrock` and `vertex`; the header where it is missing for `messages`. A newer version that
+   * the client names goes in its place.
+   */
   readonly version: string;
   /** The betas to send, in order; undefined leaves what is there in its place when the envelope stays the same. */
   readonly betas?: readonly string[];
@@ -38,6 +41,9 @@ export function betasOf(call: ProviderCall): readonly string[] {
   return [...new Set([...inHeader, ...bodyBetas(call)].map((name) => name.trim()).filter((name) => name !== ""))];
 }
 
+/** No beta has a name that could not stand in a header; and names are told to the client and kept in the ledger, so no text of a body may pass for one. */
+const betaName = /^[\w.:-]{1,100}$/;
+
 /** A list of strings, or one string; anything else is left for the upstream to refuse. */
 function bodyBetas(call: ProviderCall): readonly string[] {
   const member = call.members.get("anthropic_beta");
@@ -45,7 +51,7 @@ function bodyBetas(call: ProviderCall): readonly string[] {
   try {
     const value: unknown = JSON.parse(call.body.toString("utf8", member.valueStart, member.valueEnd));
     const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-    return list.filter((item): item is string => typeof item === "string");
+    return list.filter((item): item is string => typeof item === "string" && betaName.test(item.trim()));
   } catch {
     return [];
   }
@@ -93,9 +99,9 @@ export function reshape(call: ProviderCall, reshaping: Reshaping): Reshaped {
 
   if (to === "messages") {
     if (call.envelope !== "messages") remove.add("anthropic_version");
-    if (headerValue(headers, "anthropic-version") === undefined) headers = [...headers, "anthropic-version", reshaping.version];
+    if (headerValue(headers, "anthropic-version") === undefined) headers = [...headers, "anthropic-version", newVersion(call) ?? reshaping.version];
   } else {
-    if (call.envelope !== to || call.members.get("anthropic_version") === undefined) set("anthropic_version", JSON.stringify(reshaping.version));
+    if (call.envelope !== to || call.members.get("anthropic_version") === undefined) set("anthropic_version", JSON.stringify(newVersion(call) ?? reshaping.version));
     headers = withoutHeader(headers, "anthropic-version");
   }
   if (headerValue(headers, "content-type") === undefined) headers = [...headers, "content-type", "application/json"];
@@ -104,6 +110,15 @@ export function reshape(call: ProviderCall, reshaping: Reshaping): Reshaped {
     add.delete(name);
   }
   return { body: spliceMembers(call.body, call.members, { add, replace, remove }), headers };
+}
+
+/**
+ * A version after 2023-06-01: these have one name at every place, in the header of Messages and in the body elsewhere (sent so by
+ * the npm packages `@anthropic-ai/bedrock-sdk` and `vertex-sdk` since 1.0.0, "API version 2026-10-21", measured 2026-11).
+ */
+function newVersion(call: ProviderCall): string | undefined {
+  const version = call.envelope === "messages" ? headerValue(call.headers, "anthropic-version") : textOf(call, "anthropic_version");
+  return version !== undefined && /^20\d\d-\d\d-\d\d$/.test(version) && version > "2023-06-01" ? version : undefined;
 }
 
 /** The usual case, and the cheap one: everything goes as it came, but for a model of another name. */
@@ -117,8 +132,18 @@ function unchanged(call: ProviderCall, version: string): Reshaped {
 
 /** The `model` member, decoded; a name that is only spelled with escapes is the right one, and its bytes stay. */
 function modelOf(call: ProviderCall): string | undefined {
-  const member = call.members.get("model");
+  return textOf(call, "model");
+}
+
+/** A top-level member that is a string. */
+function textOf(call: ProviderCall, name: string): string | undefined {
+  const member = call.members.get(name);
   if (member === undefined) return undefined;
-  const value: unknown = JSON.parse(call.body.toString("utf8", member.valueStart, member.valueEnd));
-  return typeof value === "string" ? value : undefined;
+  try {
+    const value: unknown = JSON.parse(call.body.toString("utf8", member.valueStart, member.valueEnd));
+    return typeof value === "string" ? value : undefined;
+  } catch {
+    // Where the path names the model, nobody has read this member yet; it is replaced.
+    return undefined;
+  }
 }

@@ -2,7 +2,7 @@
  * The listeners, with every bound of Node's HTTP server set explicitly. One server for both planes, plus one without keys
  * for metrics where the configuration asks for it.
  */
-import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions } from "node:http";
+import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { headerBytesMax } from "../kernel/bounds.ts";
@@ -14,7 +14,8 @@ const serverOptions: ServerOptions = {
   maxHeaderSize: headerBytesMax,
   // Node's own count would drop headers silently; the request guard refuses instead.
   insecureHTTPParser: false,
-  requireHostHeader: true,
+  // The request guard refuses a request without one, in words; Node would with an empty body.
+  requireHostHeader: false,
   headersTimeout: 15_000,
   // The pipeline times bodies it reads; this ends those that nobody reads, after a refusal.
   requestTimeout: 330_000,
@@ -40,12 +41,25 @@ export interface Listener {
 /** @throws Error when the port is taken or a certificate cannot be read; then nothing stays open */
 export async function listen(config: ListenConfig, listener: RequestListener, options: { readonly clock: Clock; readonly onTlsReload: OnTlsReload }): Promise<Listener> {
   const { tls } = config;
-  const { server, watching } = tls === undefined ? { server: createHttpServer(serverOptions, listener), watching: undefined } : createTlsServer(tls, listener, options);
+  /** The youngest answer of each connection, so that nothing else is written into one that is under way. */
+  const answers = new WeakMap<Socket, ServerResponse>();
+  const noting: RequestListener = (request, response) => {
+    answers.set(request.socket, response);
+    listener(request, response);
+  };
+  const { server, watching } = tls === undefined ? { server: createHttpServer(serverOptions, noting), watching: undefined } : createTlsServer(tls, noting, options);
   server.maxHeadersCount = 0;
-  server.on("clientError", (fault: Error & { code?: string }, socket: Socket) => answerBrokenClient(fault, socket));
-  server.on("upgrade", (_request: IncomingMessage, socket: Socket) => answerBrokenClient({ code: "UPGRADE" }, socket));
-  server.on("connect", (_request: IncomingMessage, socket: Socket) => answerBrokenClient({ code: "CONNECT" }, socket));
-  server.on("checkExpectation", (_request, response) => response.writeHead(417, { connection: "close", "content-length": "0" }).end());
+  const answerOrEnd = (fault: { code?: string }, socket: Socket): void => {
+    if (mayAnswer(answers.get(socket))) answerBrokenClient(fault, socket);
+    else socket.destroy();
+  };
+  server.on("clientError", answerOrEnd);
+  server.on("upgrade", (_request: IncomingMessage, socket: Socket) => answerOrEnd({ code: "UPGRADE" }, socket));
+  server.on("connect", (_request: IncomingMessage, socket: Socket) => answerOrEnd({ code: "CONNECT" }, socket));
+  server.on("checkExpectation", (_request, response) => {
+    const body = plainError("The only expectation that is met here is 100-continue.");
+    response.writeHead(417, { connection: "close", "content-type": "application/json", "content-length": Buffer.byteLength(body) }).end(body);
+  });
   await new Promise<void>((resolve, reject) => {
     const onFault = (fault: Error): void => {
       watching?.close();
@@ -79,6 +93,13 @@ function createTlsServer(tls: NonNullable<ListenConfig["tls"]>, listener: Reques
   return { server, watching: watchTls(tls, texts, { clock, use: (changed) => server.setSecureContext(tlsOptions(changed)), onReload: onTlsReload }) };
 }
 
+/** Whether nothing of an answer has been sent that the refusal would break into. */
+function mayAnswer(answer: ServerResponse | undefined): boolean {
+  if (answer === undefined || answer.writableFinished) return true;
+  // Behind another answer that is under way, one has no socket yet.
+  return answer.socket !== null && !answer.headersSent;
+}
+
 /** What the parser refuses gets one clear line, in no dialect, since none is known yet. */
 function answerBrokenClient(fault: { code?: string; rawPacket?: Buffer }, socket: Socket): void {
   if (socket.destroyed || !socket.writable || fault.code === "ECONNRESET") return void socket.destroy();
@@ -91,6 +112,10 @@ function answerBrokenClient(fault: { code?: string; rawPacket?: Buffer }, socket
         : isPreface
           ? ["400 Bad Request", "This port speaks HTTP/1.1. With the AWS SDK for JavaScript, set requestHandler to a NodeHttpHandler."]
           : ["400 Bad Request", "The HTTP request is malformed."];
-  const body = JSON.stringify({ type: "error", error: { type: "invalid_request_error", message } });
+  const body = plainError(message);
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+function plainError(message: string): string {
+  return JSON.stringify({ type: "error", error: { type: "invalid_request_error", message } });
 }

@@ -1,7 +1,8 @@
 /** The rows of K3. A path that is not here does not exist. */
 import type { AdminRoute } from "../admin/routes.ts";
+import type { Ingress } from "../pipeline/ingress.ts";
 import { createBedrockIngress, type BedrockAction } from "./ingress/bedrock.ts";
-import { messagesIngress } from "./ingress/messages.ts";
+import { cloudMessagesIngress, messagesIngress } from "./ingress/messages.ts";
 import { createVertexIngress } from "./ingress/vertex.ts";
 import type { OpenAnswer, RouteRow } from "./route-table.ts";
 
@@ -9,16 +10,24 @@ const adminBodyBytesMax = 1024 * 1024;
 
 /** The whole table: the data plane's fixed rows, then the control plane's. */
 export function createRoutes(admin: readonly AdminRoute[]): readonly RouteRow[] {
-  return [...["", "/anthropic", "/foundry", "/anthropic-aws", "/mantle"].flatMap(messagesRows), ...bedrockRows(), ...["/vertex_ai", "/vertex-ai"].flatMap((prefix) => [prefix, `${prefix}/v1`]).map(vertexRow), ...openRows(), { plane: "metrics", methods: ["GET"], path: "/metrics", errors: "litellm", audit: "none" }, ...admin.map(adminRow)];
+  return [
+    ...["", "/anthropic"].flatMap((prefix) => messagesRows(prefix, messagesIngress)),
+    ...["/foundry", "/anthropic-aws", "/mantle"].flatMap((prefix) => messagesRows(prefix, cloudMessagesIngress)),
+    ...bedrockRows(),
+    ...["/vertex_ai", "/vertex-ai"].flatMap((prefix) => [prefix, `${prefix}/v1`]).map(vertexRow),
+    ...openRows(),
+    { plane: "metrics", methods: ["GET"], path: "/metrics", errors: "litellm", audit: "none" },
+    ...admin.map(adminRow),
+  ];
 }
 
 /** The Messages API below one prefix. */
-function messagesRows(prefix: string): RouteRow[] {
+function messagesRows(prefix: string, ingress: Ingress): RouteRow[] {
   const errors = prefix === "" ? "litellm" : "anthropic";
   const unsupported = (path: string): RouteRow => ({ plane: "unsupported", methods: anyMethod, path: `${prefix}${path}`, errors: "anthropic", code: "client_feature_unsupported", audit: "none" });
   return [
-    { plane: "inference", methods: ["POST"], path: `${prefix}/v1/messages`, open: () => ({ operation: "messages", ingress: messagesIngress }), errors: "anthropic", audit: "entry" },
-    { plane: "inference", methods: ["POST"], path: `${prefix}/v1/messages/count_tokens`, open: () => ({ operation: "count_tokens", ingress: messagesIngress }), errors: "anthropic", audit: "entry" },
+    { plane: "inference", methods: ["POST"], path: `${prefix}/v1/messages`, open: () => ({ operation: "messages", ingress }), errors: "anthropic", audit: "entry" },
+    { plane: "inference", methods: ["POST"], path: `${prefix}/v1/messages/count_tokens`, open: () => ({ operation: "count_tokens", ingress }), errors: "anthropic", audit: "entry" },
     { plane: "models", methods: ["GET"], path: `${prefix}/v1/models`, errors, audit: "none" },
     { plane: "models", methods: ["GET"], path: `${prefix}/v1/models/{id...}`, errors, audit: "none" },
     // With one shared provider credential these would show one team's objects to another, and spend outside admission.

@@ -21,7 +21,12 @@ export interface GatewayProcess {
 
 /** What a test may choose. */
 export interface GatewayChoice {
-  readonly upstreamUrl: string;
+  /** Where the provider `anthropic` is. */
+  readonly upstreamUrl?: string;
+  /** YAML entries in place of that provider. */
+  readonly providers?: readonly string[];
+  /** Added to the gateway's environment. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly folder: string;
   /** YAML list items of `models`; default every Claude name. */
   readonly models?: readonly string[];
@@ -30,14 +35,15 @@ export interface GatewayChoice {
 }
 
 /** @throws with what the gateway said when it does not start */
-export async function startGatewayProcess({ upstreamUrl, folder, models, config: more = [] }: GatewayChoice): Promise<GatewayProcess> {
+export async function startGatewayProcess({ upstreamUrl = "", providers, env = {}, folder, models, config: more = [] }: GatewayChoice): Promise<GatewayProcess> {
   const config = join(folder, "tollgate.yaml");
   writeFileSync(
     config,
     [
       "listen: {host: 127.0.0.1, port: 0}",
       `admin: {key: "${adminKey}"}`,
-      `providers: {anthropic: {kind: anthropic, base_url: "${upstreamUrl}", api_key: "${upstreamKey}"}}`,
+      "providers:",
+      ...(providers ?? [`anthropic: {kind: anthropic, base_url: "${upstreamUrl}", api_key: "${upstreamKey}"}`]).map((entry) => `  ${entry}`),
       "models:",
       ...(models ?? ['{name: "claude-*", provider: anthropic}']).map((item) => `  - ${item}`),
       "logging: {level: silent}",
@@ -46,7 +52,7 @@ export async function startGatewayProcess({ upstreamUrl, folder, models, config:
     ].join("\n"),
   );
   const args = ["src/cli/index.ts", "serve", "--config", config, "--data-dir", join(folder, "data"), "--json"];
-  const child = spawn(process.execPath, args, { cwd: root, env: { PATH: dirname(process.execPath), HOME: folder }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, args, { cwd: root, env: { PATH: dirname(process.execPath), HOME: folder, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   const url = await firstUrl(child);
   return {
     url,

@@ -11,6 +11,11 @@ export interface LedgerLine {
   readonly counts: readonly [number, number, number, number, number];
   readonly source: string;
   readonly state: string;
+  /** The configured provider's name. */
+  readonly provider: string;
+  readonly costNanoUsd: bigint;
+  /** What was taken out of the request for the place that served it. */
+  readonly loss: string;
 }
 
 interface WireRow {
@@ -24,6 +29,9 @@ interface WireRow {
   readonly output_tokens: number;
   readonly source: string;
   readonly state: string;
+  readonly provider: string;
+  readonly cost_usd: string;
+  readonly loss: string;
 }
 
 /** All attempts, newest first. */
@@ -36,5 +44,14 @@ export async function ledgerRows(gateway: GatewayProcess): Promise<readonly Ledg
     counts: [row.input_tokens, row.cache_read_tokens, row.cache_write_5m_tokens, row.cache_write_1h_tokens, row.output_tokens],
     source: row.source,
     state: row.state,
+    provider: row.provider,
+    costNanoUsd: nanoUsdOf(row.cost_usd),
+    loss: row.loss,
   }));
+}
+
+/** A printed amount, without a detour through floating point. */
+function nanoUsdOf(usd: string): bigint {
+  const [, dollars = "", rest = ""] = /^(\d+)(?:\.(\d{1,9}))?$/.exec(usd) ?? [];
+  return BigInt(dollars) * 1_000_000_000n + BigInt(rest.padEnd(9, "0"));
 }

@@ -124,7 +124,7 @@ export class Scene {
   }
 }
 
-type Account = Omit<LedgerLine, "source" | "state">;
+type Account = Pick<LedgerLine, "upstreamRequestId" | "model" | "sessionId" | "counts">;
 
 function accountOf({ upstreamRequestId, model, sessionId, counts }: LedgerLine): Account {
   return { upstreamRequestId, model, sessionId, counts };

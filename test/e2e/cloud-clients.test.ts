@@ -143,6 +143,15 @@ describe("Messages clients of other clouds' base URLs", () => {
     const reply = await stage.call({ path: `${base}/v1/messages?beta=true` });
     expect(reply.status).toBe(200);
   });
+
+  it("may say a cloud's own name, which Claude Code does in Mantle mode; rights follow what it means here, and elsewhere it is none", async () => {
+    const body = JSON.stringify({ model: "anthropic.claude-opus-4-8", max_tokens: 64, messages: [{ role: "user", content: "Hello" }] });
+    const reply = await stage.call({ path: "/mantle/v1/messages?beta=true", body });
+    expect(reply.status, reply.text()).toBe(200);
+    expect((await stage.rows(reply.session))[0]).toMatchObject({ requested_model: "anthropic.claude-opus-4-8", upstream_model: "claude-opus-4-8" });
+    const elsewhere = await stage.call({ path: "/v1/messages", body });
+    expect([elsewhere.status, elsewhere.text()]).toEqual([404, expect.stringContaining("not available to this key")]);
+  });
 });
 
 it("frames reach a Bedrock client whole at any pace of the upstream", async () => {

@@ -156,7 +156,7 @@ interface Named {
 
 function envelope(record: RecordedRequest, json: JsonObject, { model, isCount, isStream }: Named): Unwrapped | Rejection {
   const { anthropic_version: version, anthropic_beta: betas = [], ...rest } = json;
-  if (version !== "bedrock-2023-05-31") return invalid(version === undefined ? "anthropic_version: Field required" : "anthropic_version: Invalid API version");
+  if (version !== "bedrock-2023-05-31" && version !== "2026-10-21") return invalid(version === undefined ? "anthropic_version: Field required" : "anthropic_version: Invalid API version");
   for (const name of ["model", "stream"]) if (rest[name] !== undefined) return invalid(`${name}: Extra inputs are not permitted`);
   if (!Array.isArray(betas) || betas.some((beta) => typeof beta !== "string")) return invalid("anthropic_beta: Input should be a valid list");
   if (betas.some((beta) => !bedrockBetas.includes(String(beta)))) return invalid("invalid beta flag");
@@ -239,7 +239,7 @@ function messagesPlace(options: FakeBedrockOptions & { readonly workspaceId?: st
       const login = hasKey ? undefined : findLoginProblem(record, kind.service, options);
       if (login !== undefined) return login;
       if (kind.service === "aws-external-anthropic" && record.headers["anthropic-workspace-id"] !== (options.workspaceId ?? record.headers["anthropic-workspace-id"] ?? "-")) return { status: 403, errorType: "permission_error", message: "workspace not found" };
-      if (record.headers["anthropic-version"] !== "2023-06-01") return invalid("anthropic-version: header is required");
+      if (!["2023-06-01", "2026-10-21"].includes(record.headers["anthropic-version"] ?? "")) return invalid("anthropic-version: header is required");
       for (const name of ["anthropic_version", "anthropic_beta", ...(kind.service === "bedrock-mantle" ? ["tags"] : [])]) if (json?.[name] !== undefined) return invalid(`${name}: Extra inputs are not permitted`);
       const model = json?.["model"];
       if (typeof model === "string" && !kind.models.test(model)) return { status: 404, errorType: "not_found_error", message: `model: ${model}` };

@@ -40,7 +40,7 @@ function unwrap(record: RecordedRequest, json: JsonObject | undefined, options: 
 
 function checked(record: RecordedRequest, json: JsonObject, { isCount, options }: { readonly isCount: boolean; readonly options: FakeFoundryOptions }): Unwrapped | Rejection {
   const invalid = (message: string): Rejection => ({ status: 400, errorType: "invalid_request_error", message });
-  if (record.headers["anthropic-version"] !== "2023-06-01") return invalid("anthropic-version: header is required");
+  if (!["2023-06-01", "2026-10-21"].includes(record.headers["anthropic-version"] ?? "")) return invalid("anthropic-version: header is required");
   for (const name of ["anthropic_version", "anthropic_beta"]) if (json[name] !== undefined) return invalid(`${name}: Extra inputs are not permitted`);
   if (options.isHostedOnAzure === true && json["mcp_servers"] !== undefined) return invalid("mcp_servers: not supported for this deployment");
   const betas = betasOf(record.headers);

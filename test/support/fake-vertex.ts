@@ -63,7 +63,7 @@ function unwrap(record: RecordedRequest, json: JsonObject | undefined, options: 
 function envelope(record: RecordedRequest, json: JsonObject, { model, isStream, isCount }: { readonly model: string; readonly isStream: boolean; readonly isCount: boolean }): Unwrapped | Rejection {
   const { anthropic_version: version, anthropic_beta: bodyBetas, model: _model, ...rest } = json;
   if (!isCount && _model !== undefined) return invalid("model: Extra inputs are not permitted");
-  if (version !== "vertex-2023-10-16") return invalid(version === undefined ? "anthropic_version: Field required" : "anthropic_version: Input should be 'vertex-2023-10-16'");
+  if (version !== "vertex-2023-10-16" && version !== "2026-10-21") return invalid(version === undefined ? "anthropic_version: Field required" : "anthropic_version: Input should be 'vertex-2023-10-16'");
   if (bodyBetas !== undefined) return invalid("anthropic_beta: Extra inputs are not permitted");
   if (!isCount && (rest["stream"] === true) !== isStream) return invalid("stream: must fit the method of the URL");
   const rejection = betaRejection(betasOf(record.headers).filter((beta) => unknownBetas.some((stem) => beta.startsWith(stem))));

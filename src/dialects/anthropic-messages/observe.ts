@@ -130,10 +130,15 @@ function endIn(events: Buffer): "complete" | "error" | undefined {
 }
 
 function isIn(events: Buffer, quoted: Buffer, type: string): boolean {
-  const at = events.lastIndexOf(quoted);
-  if (at === -1) return false;
-  const start = events.lastIndexOf(eventEnd, at);
-  return decodeEvents(start === -1 ? events : events.subarray(start + eventEnd.length)).some(({ data }) => parseObject(data)?.["type"] === type);
+  let end = events.length;
+  for (let at = events.lastIndexOf(quoted); at !== -1; at = end === 0 ? -1 : events.lastIndexOf(quoted, end - 1)) {
+    const border = events.lastIndexOf(eventEnd, at);
+    const start = border === -1 ? 0 : border + eventEnd.length;
+    if (decodeEvents(events.subarray(start, end)).some(({ data }) => parseObject(data)?.["type"] === type)) return true;
+    // What stands there is no event of this type; one before it may be.
+    end = start;
+  }
+  return false;
 }
 
 /**

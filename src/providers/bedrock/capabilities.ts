@@ -14,6 +14,8 @@ export interface BetaRow {
   readonly isCounted?: true;
   /** Goes where a client of Bedrock's own format sends it, and has no effect: nobody else's request gets it. */
   readonly isClientsOnly?: true;
+  /** Goes in the header alone. */
+  readonly isHeaderOnly?: true;
   readonly source: string;
   readonly checked: string;
 }
@@ -50,8 +52,8 @@ export const betaRows: readonly BetaRow[] = [
   { beta: "token-efficient-tools-2025-02-19", models: /claude-3-7-sonnet/, source: awsList, checked },
   { beta: "output-128k-2025-02-19", models: /claude-3-7-sonnet/, source: awsList, checked },
   { beta: "dev-full-thinking-2025-05-14", models: /claude-(?:opus|sonnet)-4-2025/, source: awsList, checked },
-  // Refused in the body by some models (https://github.com/anthropics/claude-code/issues/49648), sent in the header by the client itself.
-  { beta: "claude-code-20250219", isClientsOnly: true, source: claudeCode, checked },
+  // Refused in the body by Opus 4.7 (https://github.com/anthropics/claude-code/issues/49648), where Claude Code 0.2.126 to 2.1.112 put it; 2.1.330 does not.
+  { beta: "claude-code-20250219", isClientsOnly: true, isHeaderOnly: true, source: claudeCode, checked },
   { beta: "afk-mode-2026-01-31", isClientsOnly: true, source: "Claude Code 2.1.330, which sends it to Bedrock in auto mode", checked },
 ];
 

@@ -178,6 +178,13 @@ describe("a request in Bedrock's own form", () => {
     expect(inHeader.body.includes("anthropic_beta")).toBe(false);
   });
 
+  it("loses what some models refuse in the body and old versions of Claude Code put there", () => {
+    const call = nativeCall({ anthropic_beta: ["claude-code-20250219"] }, { headers: claudeCodeHeaders(["claude-code-20250219"]) });
+    const form = toBedrock(call);
+    expect(JSON.parse(form.body.toString())).toEqual({ ...(JSON.parse(call.body.toString()) as object), anthropic_beta: undefined });
+    expect([form.body.includes("anthropic_beta"), headerValue(form.headers, "anthropic-beta"), form.loss]).toEqual([false, undefined, ["beta:claude-code-20250219"]]);
+  });
+
   it("loses a refused beta with its field", () => {
     const form = toBedrock(nativeCall({}, { refusedBetas: new Set(["tool-search-tool-2025-10-19"]) }));
     expect(form.body.includes("defer_loading")).toBe(false);

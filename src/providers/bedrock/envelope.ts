@@ -56,10 +56,11 @@ function choose(call: ProviderCall, came: readonly string[], isNative: boolean):
   const removed: string[] = [];
   const loss: string[] = [];
   const isCounting = call.operation === "count_tokens" && !isNative;
+  const inBody = isNative ? betasOf({ ...call, headers: [] }) : [];
   for (const beta of came) {
     const row = rowFor(beta, call.upstreamModel);
     const name = row?.sendAs ?? beta;
-    const mayGo = row !== undefined && (isNative || row.isClientsOnly !== true) && (!isCounting || row.isCounted === true);
+    const mayGo = row !== undefined && (isNative || row.isClientsOnly !== true) && !(row.isHeaderOnly === true && inBody.includes(beta)) && (!isCounting || row.isCounted === true);
     if (mayGo && !call.refusedBetas.has(beta) && !call.refusedBetas.has(name)) {
       kept.add(name);
       if (name !== beta) loss.push(`beta:${beta}`);

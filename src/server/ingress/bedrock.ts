@@ -17,6 +17,7 @@ export type BedrockAction = "invoke" | "invoke-with-response-stream" | "count-to
 export function createBedrockIngress(model: string, action: BedrockAction): Ingress {
   const base: Ingress = {
     envelope: "bedrock",
+    hasCloudNames: true,
     url: { model, isStreaming: action === "invoke-with-response-stream" },
     clientProject: undefined,
     requestIdHeader: "x-amzn-requestid",

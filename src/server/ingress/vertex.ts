@@ -31,6 +31,7 @@ export function createVertexIngress({ project, location, call }: VertexPath): { 
     operation: isCount ? "count_tokens" : "messages",
     ingress: {
       envelope: "vertex",
+      hasCloudNames: true,
       url: { model: isCount ? undefined : model, isStreaming: method === "streamRawPredict" },
       clientProject: { project, location },
       requestIdHeader: "request-id",
