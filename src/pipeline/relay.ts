@@ -5,7 +5,7 @@
 import type { ServerResponse } from "node:http";
 import type { ReplyConsumer, UpstreamReply } from "../egress/reply.ts";
 import { plainReplyHoldBytesMax, plainReplyMeterBytesMax } from "../kernel/bounds.ts";
-import { GatewayError, internalWords } from "../kernel/gateway-error.ts";
+import { asGatewayError, GatewayError, internalWords } from "../kernel/gateway-error.ts";
 import { releaseMemory } from "../kernel/memory.ts";
 import { formatUsd } from "../kernel/money.ts";
 import { decodeFor, decodeWhole } from "../wire/content-coding.ts";
@@ -165,9 +165,15 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
         if (!endAsTold()) finishWith(outcomeOf(fault), fault);
       },
     };
+    const guarded = endingOnThrow(consumer, (fault) => {
+      isOver = true;
+      reply.abort();
+      if (firstEventMs !== undefined) services.metrics.streamClosed();
+      abandon(services, committed, fault, done);
+    });
     response.on("drain", onDrain);
-    if (!isCoded) return reply.consume(consumer);
-    const decoding = decodeFor(consumer, coding, reply);
+    if (!isCoded) return reply.consume(guarded);
+    const decoding = decodeFor(guarded, coding, reply);
     flow = decoding.flow;
     reply.consume(decoding.consumer);
   });
@@ -205,7 +211,11 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
       done(reply.status < 400 ? "completed" : "upstream_error");
     };
     response.on("drain", onDrain);
-    reply.consume({
+    const giveUp = (fault: unknown): void => {
+      reply.abort();
+      abandon(services, committed, fault, done);
+    };
+    const consumer: ReplyConsumer = {
       data(bytes) {
         responseBytes += bytes.length;
         if (heldBytes < plainReplyMeterBytesMax) {
@@ -221,13 +231,35 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
           if (response.writableNeedDrain) reply.pause();
         }
       },
-      end: () => void complete(),
+      end: () => void complete().catch(giveUp),
       fail(fault) {
         if (isCommitted) response.destroy();
         done(outcomeOf(fault), fault);
       },
-    });
+    };
+    reply.consume(endingOnThrow(consumer, giveUp));
   });
+}
+
+/** A fault of ours in the middle of a reply ends this reply: thrown on, it would end the process with everybody's. */
+function endingOnThrow(consumer: ReplyConsumer, onThrow: (fault: unknown) => void): ReplyConsumer {
+  const guard = (act: () => void): void => {
+    try {
+      act();
+    } catch (fault) {
+      onThrow(fault);
+    }
+  };
+  return { data: (bytes) => guard(() => consumer.data(bytes)), end: () => guard(() => consumer.end()), fail: (fault) => guard(() => consumer.fail(fault)) };
+}
+
+/** The attempt is closed all the same, and the client is answered where it can be. */
+function abandon(services: Services, { exchange }: Committed, fault: unknown, done: (outcome: AttemptOutcome, fault?: GatewayError) => void): void {
+  const told = asGatewayError(fault);
+  services.log.error({ requestId: exchange.requestId, internal: told.details.internal }, "a reply was given up inside the gateway");
+  if (!exchange.response.headersSent) return done("broken", told);
+  exchange.response.destroy();
+  done("broken");
 }
 
 /**
