@@ -1,0 +1,71 @@
+/** What one budget's scope has spent and holds, window by window. Integers only; changed by `ledger.ts` alone. */
+import type { Binding, Budget } from "./budget.ts";
+import type { Scope } from "./scope.ts";
+import { windowAt, type WindowSpan } from "./window.ts";
+
+/** How an amount came to be known. */
+export type AmountSource = "reported" | "estimated" | "unresolved";
+
+/** One window's sums, nano-USD. */
+export interface SpanSums {
+  readonly span: WindowSpan;
+  /** All amounts that are final, whatever their source, and those that nobody knows at what was held for them last. */
+  settled: bigint;
+  /** Parts of `settled`. */
+  estimated: bigint;
+  unresolved: bigint;
+  /** Of calls that run. */
+  held: bigint;
+  holds: number;
+}
+
+/** One budget as one scope has used it. */
+export class Balance {
+  readonly scope: Scope;
+  /** Replaced when the operator changes it; what was spent stays. */
+  budget: Budget;
+  /** Oldest first. Those that count no more go when they hold nothing. */
+  #spans: SpanSums[] = [];
+
+  constructor({ budget, scope }: Binding) {
+    this.budget = budget;
+    this.scope = scope;
+  }
+
+  /** Sums of the window at an instant. */
+  at(timeMs: number): SpanSums {
+    const span = windowAt(this.budget.window, timeMs);
+    const last = this.#spans.at(-1);
+    if (last?.span.id === span.id) return last;
+    const known = this.#spans.find((sums) => sums.span.id === span.id);
+    if (known !== undefined) return known;
+    const sums: SpanSums = { span, settled: 0n, estimated: 0n, unresolved: 0n, held: 0n, holds: 0 };
+    this.#spans.push(sums);
+    // A clock that jumped back opens an earlier window again.
+    if (last !== undefined && last.span.startMs > span.startMs) this.#spans.sort((a, b) => a.span.startMs - b.span.startMs);
+    this.#spans = this.#spans.filter((each) => each === sums || each.holds > 0 || each.span.startMs >= span.countsFromMs);
+    return sums;
+  }
+
+  /** Everything that counts at an instant: spent, and held for what runs. */
+  used(timeMs: number): { readonly settled: bigint; readonly held: bigint } {
+    const current = this.at(timeMs);
+    if (this.#spans.length === 1) return current;
+    const isRolling = this.budget.window.rule.kind === "rolling";
+    let settled = 0n;
+    let held = 0n;
+    for (const sums of this.#spans) {
+      // A clock that jumped back leaves amounts ahead of it, which a sliding window must not forget.
+      if (sums.span.startMs < current.span.countsFromMs || (sums.span.startMs > current.span.startMs && !isRolling)) continue;
+      settled += sums.settled;
+      held += sums.held;
+    }
+    return { settled, held };
+  }
+
+  /** No call runs and nothing counts any more. */
+  isIdle(timeMs: number): boolean {
+    const { countsFromMs } = windowAt(this.budget.window, timeMs);
+    return this.#spans.every((sums) => sums.holds === 0 && sums.span.startMs < countsFromMs);
+  }
+}

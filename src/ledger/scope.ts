@@ -1,0 +1,75 @@
+/**
+ * Scopes: the names under which an attempt's money counts. One attempt counts under several, and a budget binds one scope, or
+ * each scope of a kind.
+ */
+
+/** Kinds of scope, in the order in which they are told to people. `PART/PART` kinds join two ids. */
+export const scopeKinds = [
+  "global", "organization", "team", "team_user", "user", "key", "end_user", "model", "key_model", "team_model",
+  "tag", "project", "provider", "target", "session", "run",
+] as const;
+
+export type ScopeKind = (typeof scopeKinds)[number];
+
+/** `global`, or `kind:id`, or `kind:id/id`. */
+export type Scope = "global" | `${Exclude<ScopeKind, "global">}:${string}`;
+
+/** Who and what one attempt spends for, as its row in the ledger tells it; `null` and empty for what the request did not name. */
+export interface Spender {
+  readonly keyId: string;
+  readonly userId: string | null;
+  readonly teamId: string | null;
+  readonly organizationId: string | null;
+  readonly endUserId: string | null;
+  readonly project: string | null;
+  readonly tags: readonly string[];
+  readonly sessionId: string | null;
+  /** Public name of the model that serves. */
+  readonly model: string;
+  readonly provider: string;
+  readonly targetId: string;
+}
+
+/** A scope with the ones a default for members may come from, nearest first. */
+export interface Membership {
+  readonly scope: Scope;
+  /** Scopes whose `per: member` budgets this one inherits where it has none of its own. */
+  readonly inheritsFrom: readonly Scope[];
+}
+
+const nobody: readonly Scope[] = [];
+const everybody: readonly Scope[] = ["global"];
+
+/** All scopes of an attempt; the same attempt always gives the same ones, in the order of {@link scopeKinds}. */
+export function membershipsOf(spender: Spender): readonly Membership[] {
+  const { keyId, userId, teamId, organizationId, endUserId, project, tags, sessionId, model, provider, targetId } = spender;
+  const memberships: Membership[] = [{ scope: "global", inheritsFrom: nobody }];
+  const add = (scope: Scope, inheritsFrom = nobody): void => void memberships.push({ scope, inheritsFrom });
+  if (organizationId !== null) add(`organization:${organizationId}`);
+  if (teamId !== null) add(`team:${teamId}`);
+  if (teamId !== null && userId !== null) add(`team_user:${teamId}/${userId}`, [`team:${teamId}`]);
+  if (userId !== null) add(`user:${userId}`, organizationId === null ? everybody : [`organization:${organizationId}`, "global"]);
+  add(`key:${keyId}`);
+  if (endUserId !== null) add(`end_user:${endUserId}`);
+  add(`model:${model}`);
+  add(`key_model:${keyId}/${model}`);
+  if (teamId !== null) add(`team_model:${teamId}/${model}`);
+  for (const tag of tags) add(`tag:${tag}`);
+  if (project !== null) add(`project:${project}`);
+  add(`provider:${provider}`);
+  add(`target:${targetId}`);
+  if (sessionId !== null) add(`session:${sessionId}`);
+  add(`run:${keyId}`);
+  return memberships;
+}
+
+export function kindOf(scope: Scope): ScopeKind {
+  const colon = scope.indexOf(":");
+  return (colon === -1 ? scope : scope.slice(0, colon)) as ScopeKind;
+}
+
+/** What stands behind the kind; empty for `global`. */
+export function idOf(scope: Scope): string {
+  const colon = scope.indexOf(":");
+  return colon === -1 ? "" : scope.slice(colon + 1);
+}
