@@ -27,6 +27,8 @@ function openingOf(index: number): AttemptOpening {
     keyId: keys[index % keys.length]!,
     userId: "developer@example.com",
     teamId: "team-platform",
+    organizationId: null,
+    endUserId: null,
     project: null,
     tags: [],
     sessionId: "0f8fad5b-d9cb-469f-a165-70867728950e",
@@ -34,11 +36,13 @@ function openingOf(index: number): AttemptOpening {
     parentAgentId: null,
     requestClass: "main",
     requestedModel: "claude-sonnet-4-5",
+    model: "claude-sonnet-4-5",
     upstreamModel: "claude-sonnet-4-5-20250929",
     provider: "anthropic",
     targetId: "anthropic/claude-sonnet-4-5",
     isStreaming: true,
     requestBytes: 101_234,
+    holdNanoUsd: nanoUsd(0n),
   };
 }
 

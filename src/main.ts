@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { getCACertificates } from "node:tls";
+import { firstKeys, type FirstStart } from "./admin/first-keys.ts";
 import { createKeyService } from "./admin/keys.ts";
 import { createAdminRoutes } from "./admin/routes.ts";
 import { createRefusalLog } from "./audit/refusals.ts";
@@ -16,14 +17,11 @@ import { dialects } from "./dialects/registry.ts";
 import { createDialer, type Dialer } from "./egress/dialer.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
 import { createKeyIndex } from "./identity/key-index.ts";
-import { hashKey, mintKey } from "./identity/virtual-key.ts";
 import { systemClock, type Clock } from "./kernel/clock.ts";
 import type { GatewayError } from "./kernel/gateway-error.ts";
-import { newId } from "./kernel/ids.ts";
-import type { Secret } from "./kernel/secret.ts";
 import { createCredentialRuntime } from "./main/credential-runtime.ts";
 import { collectWhenQuiet, exposedCollector } from "./main/idle-memory.ts";
-import { gatewaySecret, readKeyFile, writeKeyFile } from "./main/key-files.ts";
+import { gatewaySecret, keyFolder } from "./main/key-files.ts";
 import { loadPriceBook, type PriceBook } from "./metering/price-book.ts";
 import { repriceProvisional, type RepriceOptions } from "./metering/reprice.ts";
 import type { Services } from "./pipeline/services.ts";
@@ -33,7 +31,7 @@ import { createStreamWatch } from "./pipeline/stream-watch.ts";
 import { startDemoUpstream, type DemoUpstream } from "./providers/demo/upstream.ts";
 import { providers } from "./providers/registry.ts";
 import { createBetaMemory } from "./routing/beta-memory.ts";
-import { createRouteTable } from "./routing/route.ts";
+import { claudeNameOf, createRouteTable, type RouteTable } from "./routing/route.ts";
 import { createDispatch } from "./server/dispatch.ts";
 import { listen, type Listener } from "./server/http.ts";
 import { createRouter } from "./server/route-table.ts";
@@ -69,8 +67,8 @@ export interface Gateway {
   readonly url: string;
   readonly metricsUrl: string | undefined;
   readonly config: GatewayConfig;
-  /** Keys made by this start; each is shown once. */
-  readonly firstStart: { readonly adminKey: Secret | undefined; readonly developerKey: Secret | undefined };
+  /** Keys that have to be shown, each once. */
+  readonly firstStart: FirstStart;
   /**
    * Stops taking work, lets running requests finish within the drain time, settles what is left, closes the store.
    *
@@ -97,7 +95,7 @@ export class StartupError extends Error {
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const clock = options.clock ?? systemClock;
   const config = readConfig(options);
-  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+  makeDataFolder(options.dataDir);
   const closers: (() => Promise<void> | void)[] = [];
   try {
     return await assemble(options, config, clock, closers);
@@ -105,6 +103,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await closeAll(closers).catch(() => undefined);
     if (fault instanceof StartupError) throw fault;
     throw new StartupError(fault instanceof Error ? fault.message : String(fault));
+  }
+}
+
+function makeDataFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (fault) {
+    const code = fault instanceof Error && "code" in fault ? String(fault.code) : "unknown reason";
+    throw new StartupError(code === "EEXIST" || code === "ENOTDIR" ? `the data folder ${path} is a file, or lies below one; choose another with --data-dir` : `the data folder ${path} cannot be made (${code}); choose another with --data-dir`);
   }
 }
 
@@ -120,7 +127,8 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const index = createKeyIndex();
   index.load(await stores.keys.loadAll(clock.now()));
   const keyService = createKeyService({ store: stores.keys, index, usage: stores.usage, clock });
-  const firstStart = await firstKeys(options, config, stores, index, keyService, clock);
+  const firstStart = await firstKeys({ files: keyFolder(options.dataDir), admin: config.admin, appendAudit: (records) => stores.audit.append(records), index, keyService, clock });
+  if (firstStart.isAdminKeyFileStale) log.warn({ path: join(options.dataDir, "admin-key") }, "this admin key is not in force: the configuration names another");
   const authenticator = createAuthenticator({ index, keyHeader: config.keyHeader });
 
   const priceBook = loadPriceBook();
@@ -131,7 +139,7 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const dialer = createEgress(config, places);
   closers.push(() => dialer.close());
   fillPlaces(places, config, demo, createCredentialRuntime(clock, options.env, dialer));
-  const snapshot: Snapshot = { config, priceBook, places, routes: createRouteTable(config) };
+  const snapshot: Snapshot = { config, priceBook, places, routes: withLent(createRouteTable(config), config.lent) };
   const watch = createStreamWatch(clock);
   closers.push(() => watch.close());
   const refusals = createRefusalLog({ clock, append: (records) => stores.audit.append(records) });
@@ -140,7 +148,7 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const services: Services = { clock, authenticator, books: stores.books, dialer, watch, refusals, betaMemory: createBetaMemory(clock), log, metrics, load: { inFlight: 0, total: 0 } };
   const quiet = collectWhenQuiet(services.load, clock, exposedCollector());
   closers.push(() => quiet.cancel());
-  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, gatewaySecret: gatewaySecret(options.dataDir) });
+  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, gatewaySecret: gatewaySecret(options.dataDir), simulated: simulatedProviders(config) });
   const drain = { isDraining: false };
   const dispatch = createDispatch({
     services,
@@ -204,7 +212,7 @@ function readConfig(options: GatewayOptions): GatewayConfig {
   const providerSchemas = new Map(Object.entries(providers).map(([kind, provider]) => [kind, provider.settings]));
   const result =
     configPath === undefined
-      ? defaultConfig({ env: options.env, providerSchemas })
+      ? defaultConfig({ env: options.env, providerSchemas, accept: options.acceptUnenforced })
       : loadConfig({ path: configPath, env: options.env, readFile: (path) => readFileSync(path, "utf8"), providerSchemas, accept: options.acceptUnenforced, allowInsecureDevKey: options.insecureDevKey });
   if (!result.ok) throw new StartupError(`${configPath ?? "the configuration"} is not valid`, result.errors);
   const { config } = result;
@@ -219,28 +227,10 @@ function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
-/** The admin key of the configuration, of the data directory, or a new one; and one developer key for a store without any. */
-async function firstKeys(
-  options: GatewayOptions,
-  config: GatewayConfig,
-  stores: Stores,
-  index: ReturnType<typeof createKeyIndex>,
-  keyService: ReturnType<typeof createKeyService>,
-  clock: Clock,
-): Promise<Gateway["firstStart"]> {
-  const kept = config.admin.key ?? readKeyFile(options.dataDir, "admin-key");
-  const adminKey = kept ?? mintKey();
-  if (kept === undefined) {
-    writeKeyFile(options.dataDir, "admin-key", adminKey);
-    await stores.audit.append([{ id: newId("aud", clock.now()), atMs: clock.now(), action: "admin_key.create", actor: "gateway", object: "admin", details: {}, sourceAddress: "" }]);
-  }
-  index.setAdmin(hashKey(adminKey), config.admin.mayInfer);
-  const made = kept === undefined ? adminKey : undefined;
-  // The file marks that there was a first key; a store whose keys are all revoked gets no new one.
-  if (index.size() > 0 || readKeyFile(options.dataDir, "developer-key") !== undefined) return { adminKey: made, developerKey: undefined };
-  const { key } = await keyService.create({ alias: "first-developer" }, { actor: "gateway", sourceAddress: "" });
-  writeKeyFile(options.dataDir, "developer-key", key);
-  return { adminKey: made, developerKey: key };
+/** The name that a start without a configuration gives it counts as well: its rows stay in the ledger when a real provider comes. */
+function simulatedProviders({ providers: configured }: GatewayConfig): ReadonlySet<string> {
+  const names = [...configured.values()].filter(({ kind }) => kind === "demo").map(({ name }) => name);
+  return new Set(configured.has("demo") ? names : ["demo", ...names]);
 }
 
 async function startDemo(config: GatewayConfig): Promise<DemoUpstream | undefined> {
@@ -255,6 +245,25 @@ function fillPlaces(places: Map<string, Place>, config: GatewayConfig, demo: Dem
     const own = kind === "demo" && demo !== undefined ? provider.settings.parse({ base_url: demo.url }) : settings;
     places.set(name, { name, provider, settings: own, credentials: provider.login?.(own, runtime), destination: provider.destination(own) });
   }
+}
+
+/** Bedrock's ids and ARNs say whose they are; Vertex's are Anthropic's names, older ones with their date behind an `@`. */
+function cloudOf(name: string): string {
+  return /^arn:aws[a-z-]*:bedrock:|(?:^|\.)anthropic\.claude-/.test(name) ? "bedrock" : name.startsWith("claude-") ? "vertex" : "";
+}
+
+/** The routes with what is lent to clients that name models as their cloud does; rights go by that name, or by Anthropic's for it. */
+function withLent(routes: RouteTable, lent: GatewayConfig["lent"]): RouteTable {
+  if (lent.size === 0) return routes;
+  const tables = new Map([...lent].map(([kind, model]) => [kind, createRouteTable({ models: [model], modelAliases: new Map() })]));
+  return {
+    ...routes,
+    resolveCloudName(name, envelope) {
+      const own = routes.resolveCloudName(name);
+      const borrowed = own === undefined && cloudOf(name) === envelope ? tables.get(envelope)?.resolve(name) : undefined;
+      return borrowed === undefined ? own : { ...borrowed, rightsNames: [name, claudeNameOf(name) ?? name] };
+    },
+  };
 }
 
 function createEgress({ egress, timeouts }: GatewayConfig, places: ReadonlyMap<string, Place>): Dialer {
@@ -320,6 +329,10 @@ function connectMetrics(services: Services, stores: Stores, closers: (() => void
 }
 
 async function listenForMetrics(own: { host: string; port: number }, services: Services): Promise<Listener> {
+  // The word in front tells this listener from the other when it cannot start.
+  const named = (fault: unknown): never => {
+    throw new StartupError(`metrics: ${fault instanceof Error ? fault.message : String(fault)}`);
+  };
   return listen(
     { host: own.host, port: own.port, isPublic: false, tls: undefined, trustedProxies: [] },
     (request, response) => {
@@ -327,7 +340,7 @@ async function listenForMetrics(own: { host: string; port: number }, services: S
       void services.metrics.render().then(({ contentType, text }) => response.writeHead(200, { "content-type": contentType }).end(text));
     },
     { clock: services.clock, onTlsReload: () => {} },
-  );
+  ).catch(named);
 }
 
 /** A fault that lasts comes again and again; one line a minute tells as much. */

@@ -58,7 +58,7 @@ const matrix: Record<string, readonly string[]> = {
   ledger: ["kernel"],
   metering: ["kernel", "types:config", "types:ledger"],
   audit: ["kernel"],
-  config: ["kernel"],
+  config: ["kernel", "ledger"],
   routing: ["kernel", "config"],
   telemetry: ["kernel", "types:config"],
   pipeline: ["kernel", "wire", "egress", "dialects", "providers", "identity", "ledger", "metering", "audit", "config", "routing", "telemetry"],

@@ -28,10 +28,14 @@ export interface AdminServices {
   readonly usage: UsageStore;
   /** From which short-lived tokens are derived; must survive restarts. */
   readonly gatewaySecret: Secret;
+  /** Names of providers whose answers are simulated; absent: the one that a start without a configuration makes. */
+  readonly simulated?: ReadonlySet<string>;
 }
 
+const simulatedByDefault: ReadonlySet<string> = new Set(["demo"]);
+
 /** Every control-plane path there is. */
-export function createAdminRoutes({ keys, index, usage, gatewaySecret }: AdminServices): readonly AdminRoute[] {
+export function createAdminRoutes({ keys, index, usage, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
   const litellm = createLitellmKeyHandlers(keys);
   const tokens = createSessionTokens({ changes: keys.changes, index, gatewaySecret });
   return [
@@ -45,7 +49,7 @@ export function createAdminRoutes({ keys, index, usage, gatewaySecret }: AdminSe
     { method: "GET", path: "/key/info", role: "developer", audit: "read", handler: litellm.info },
     { method: "GET", path: "/key/list", role: "admin", audit: "read", handler: litellm.list },
     { method: "GET", path: "/spend/logs", role: "admin", audit: "read", handler: createSpendLogsHandler({ keys, usage }) },
-    { method: "GET", path: "/api/v1/usage", role: "admin", audit: "read", handler: createUsageHandler({ keys, usage }) },
+    { method: "GET", path: "/api/v1/usage", role: "admin", audit: "read", handler: createUsageHandler({ keys, usage, simulated }) },
     { method: "GET", path: "/v1/me", role: "developer", audit: "read", handler: createMeHandler(keys) },
     { method: "POST", path: "/v1/me/token", role: "developer", audit: "change", handler: createTokenHandler(tokens) },
   ];

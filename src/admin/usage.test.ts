@@ -5,6 +5,7 @@ import { ledgerRow } from "../../test/support/memory-usage-store.ts";
 import { nanoUsd } from "../kernel/money.ts";
 
 interface Report {
+  readonly simulated_attempts: number;
   readonly groups: readonly Record<string, unknown>[];
   readonly total: Record<string, unknown>;
   readonly rows?: readonly Record<string, unknown>[];
@@ -31,6 +32,7 @@ describe("GET /api/v1/usage", () => {
       by: "key",
       since: null,
       until: null,
+      simulated_attempts: 0,
       groups: [
         { value: nameless.record.id, label: nameless.record.name, attempts: 1, ...counts, cost_usd: "3.000000001", reported_usd: "0.00", estimated_usd: "3.000000001", unresolved_attempts: 0, unpriced_attempts: 0 },
         { value: named.record.id, label: "ada-laptop", attempts: 1, ...counts, cost_usd: "1.00", reported_usd: "1.00", estimated_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },
@@ -58,6 +60,13 @@ describe("GET /api/v1/usage", () => {
     const report = await usage(plane, `?by=${by}`);
     expect(report.groups.reduce((sum, group) => sum + Number(group["attempts"]), 0)).toBe(2);
     expect(report.groups.some(({ value }) => value === "")).toBe(["project", "agent"].includes(by));
+  });
+
+  it("counts the attempts that were simulated, however they are grouped", async () => {
+    const plane = await createControlPlane();
+    plane.rows.push(ledgerRow({ provider: "demo" }), ledgerRow({ provider: "demo", userId: "bea" }), ledgerRow());
+    for (const query of ["", "?by=provider", "?by=model"]) expect((await usage(plane, query)).simulated_attempts).toBe(2);
+    expect((await usage(plane, "?user=bea")).simulated_attempts).toBe(1);
   });
 
   it("keeps days in their order", async () => {

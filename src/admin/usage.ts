@@ -30,16 +30,17 @@ const querySchema = z.strictObject({
 });
 
 /**
- * Groups, dearest first (days in their own order), with their total; `rows=N` adds the newest N rows. The range is half open over
+ * Groups, dearest first (days in their own order), with their total and how many attempts a simulation answered; `rows=N` adds the newest N rows. The range is half open over
  * the time an attempt was opened; a bare date is its beginning in UTC.
  */
-export function createUsageHandler({ keys, usage }: { readonly keys: KeyService; readonly usage: UsageStore }): AdminHandler {
+export function createUsageHandler({ keys, usage, simulated }: { readonly keys: KeyService; readonly usage: UsageStore; readonly simulated: ReadonlySet<string> }): AdminHandler {
   return async ({ query }) => {
     const wire = parseFields(querySchema, queryObject(query));
     const filter = filterOf(wire, keys);
     const groups = [...(await usage.groupBy(wire.by, filter))];
     // Days stay in their own order; everything else is read from the top.
     if (wire.by !== "day") groups.sort((a, b) => Number(b.costNanoUsd > a.costNanoUsd) - Number(b.costNanoUsd < a.costNanoUsd) || (a.value < b.value ? -1 : 1));
+    const byProvider = wire.by === "provider" ? groups : await usage.groupBy("provider", filter);
     const rows = wire.rows === undefined ? {} : { rows: (await usage.rows(filter, wire.rows)).map(renderRow) };
     return {
       status: 200,
@@ -47,6 +48,7 @@ export function createUsageHandler({ keys, usage }: { readonly keys: KeyService;
         by: wire.by,
         since: isoOrNull(filter.sinceMs ?? null),
         until: isoOrNull(filter.untilMs ?? null),
+        simulated_attempts: byProvider.reduce((sum, { value, attempts }) => sum + (simulated.has(value) ? attempts : 0), 0),
         groups: groups.map((group) => ({ value: group.value, label: wire.by === "key" ? keyLabel(keys, group.value) : group.value, ...renderSums(group) })),
         total: renderSums(groups.reduce(addGroups, emptySums)),
         ...rows,

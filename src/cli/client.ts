@@ -16,6 +16,8 @@ export interface GatewayAddress {
   readonly key: Secret | undefined;
   /** Where `key` came from, for error messages. */
   readonly keySource: string;
+  /** What a 401 means with this key; absent: only that it was not accepted. */
+  readonly refusedKey?: { readonly message: string; readonly mend: string };
   readonly timeoutMs: number;
 }
 
@@ -109,8 +111,8 @@ function noAnswer(address: GatewayAddress, error: unknown): CliError {
 function refusal(address: GatewayAddress, reply: GatewayReply, path: string): CliError {
   const route = path.replace(/\?.*$/, "");
   if (reply.status === 401) {
-    const key = address.key === undefined ? "No key was sent" : `The key from ${address.keySource} was not accepted`;
-    return new CliError(`${key} at ${address.url}.`, { mend: "Set TOLLGATE_ADMIN_KEY, or name the key's file with --admin-key-file, or the gateway's data folder with --data-dir." });
+    const { message, mend } = address.refusedKey ?? { message: `The key from ${address.keySource} was not accepted at ${address.url}.`, mend: "" };
+    return new CliError(message, { mend });
   }
   if (reply.status === 403) return new CliError(`The key from ${address.keySource} may not do this at ${address.url}: ${errorText(reply)}`, { mend: "Use the admin key." });
   return new CliError(`The gateway refused ${route} with status ${reply.status}: ${errorText(reply)}`);

@@ -149,6 +149,7 @@ describe("keys", () => {
 describe("usage", () => {
   it("asks for ISO times and prints a line per group", async () => {
     const outcome = await tollgate(["usage", "--by", "model", "--since", "2026-01-01", "--until", "2026-02-01"]);
+    expect(outcome.stdout).toMatch(/^From 2026-01-01 00:00 to 2026-02-01 00:00 \(UTC\)\.$/m);
     expect(outcome.stdout).toMatch(/^claude-haiku-4-5 +1 +10 .* 0\.00011$/m);
     expect(seen[0]?.url).toBe("/api/v1/usage?by=model&since=2026-01-01T00%3A00%3A00.000Z&until=2026-02-01T00%3A00%3A00.000Z");
   });
@@ -173,6 +174,17 @@ describe("failures", () => {
     expect(outcome.stderr).not.toMatch(/sk-wrong-admin/);
   });
 
+  it("tell of a stale admin-key file what may have made it so, and the mend", async () => {
+    answers["GET /key/list"] = { status: 401, body: { error: { message: "no" } } };
+    const outcome = await tollgate(["keys", "list"]);
+    expect(outcome).toMatchObject({ code: 1, stdout: "" });
+    expect(outcome.stderr).toBe(
+      `tollgate: The admin key in ${join(root, "data", "admin-key")} is not the one that the gateway at ${url} takes: its configuration names another, or it runs on another data folder.\n` +
+        "  Set TOLLGATE_ADMIN_KEY to the key that the configuration names (`admin.key`, `general_settings.master_key`); if it names none, point --data-dir at the gateway's data folder.\n",
+    );
+    expect(outcome.stderr).not.toContain(adminKey);
+  });
+
   it("show the gateway's own sentence, as JSON with --json", async () => {
     answers["POST /key/generate"] = { status: 409, body: { error: { message: "That alias is taken." } } };
     const outcome = await tollgate(["keys", "create", "--alias", "ci", "--json"]);
@@ -189,6 +201,40 @@ describe("failures", () => {
   it("tell where an admin key could come from when there is none", async () => {
     expect((await tollgate(["keys", "list", "--data-dir", "nowhere"])).stderr).toMatch(/TOLLGATE_ADMIN_KEY is not set/);
   });
+});
+
+describe("a wrong command line", () => {
+  it.each([
+    [["frob"], "unknown command 'frob'"],
+    [["usage", "--frob"], "unknown option '--frob'"],
+    [["usage", "--by", "frob"], "argument 'frob' is invalid"],
+    [["serve", "--port", "x"], "'--port <number>' argument 'x' is invalid"],
+    [["keys", "show"], "missing required argument 'key'"],
+    [["config", "chek"], "Did you mean check?"],
+  ])("%j is named with exit code 2, as text and as JSON", async (args, words) => {
+    const text = await tollgate(args);
+    expect(text).toMatchObject({ code: 2, stdout: "", stderr: expect.stringContaining(words) as unknown });
+    expect(text.stderr).not.toMatch(/\n\s+at /);
+    const outcome = await tollgate([...args, "--json"]);
+    expect(outcome).toMatchObject({ code: 2, stdout: "" });
+    expect((JSON.parse(outcome.stderr) as { error: { message: string } }).error.message).toContain(words);
+  });
+});
+
+describe("doctor", () => {
+  const adminFinding = async (env: Record<string, string> = {}): Promise<{ level: string; message: string; mend: string } | undefined> => {
+    const outcome = await tollgate(["doctor", "--json"], env);
+    return (JSON.parse(outcome.stdout) as { findings: { check: string; level: string; message: string; mend: string }[] }).findings.find(({ check }) => check === "admin key");
+  };
+
+  it("tries the admin key, and names the mend of a stale one", async () => {
+    expect(await adminFinding()).toMatchObject({ level: "ok" });
+    expect(seen.find((one) => one.url === "/key/list?size=1")?.authorization).toBe(`Bearer ${adminKey}`);
+    answers["GET /key/list"] = { status: 401, body: { error: { message: "no" } } };
+    const stale = await adminFinding();
+    expect(stale).toMatchObject({ level: "fail", message: expect.stringContaining(join(root, "data", "admin-key")) as unknown, mend: expect.stringContaining("`admin.key`") as unknown });
+    expect(await adminFinding({ TOLLGATE_ADMIN_KEY: "sk-wrong-admin" })).toMatchObject({ level: "fail", message: expect.stringMatching(/^TOLLGATE_ADMIN_KEY is not/) as unknown });
+  }, 20_000);
 });
 
 describe("help", () => {

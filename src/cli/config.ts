@@ -32,7 +32,8 @@ async function check(file: string | undefined, options: CheckOptions, context: C
   if (path === undefined) throw usageError(`There is no ./${defaultConfigFile} here, and no file was named.`, "Write one with `tollgate init`, or name one.");
   if (!existsSync(path)) throw usageError(`There is no file ${path}.`);
   const report = await readConfiguration({ path, env: context.env, acceptUnenforced: options.acceptUnenforced ?? [] });
-  const name = relative(context.cwd, path).startsWith("..") ? path : relative(context.cwd, path);
+  const shortName = relative(context.cwd, path);
+  const name = shortName === "" || shortName.startsWith("..") ? path : shortName;
   if (options.json === true) context.output.print(renderJson({ file: path, ok: report.errors.length === 0, errors: report.errors, warnings: report.warnings, keys: report.keys }));
   else context.output.print(renderReport(name, report, context.output));
   if (report.errors.length > 0) throw new ShownFailure(exitCodes.config);

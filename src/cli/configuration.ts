@@ -46,7 +46,7 @@ export async function readConfiguration(source: ConfigurationSource): Promise<Co
   const { path, env } = source;
   const result =
     path === undefined
-      ? defaultConfig({ env, providerSchemas })
+      ? defaultConfig({ env, providerSchemas, accept: source.acceptUnenforced })
       : loadConfig({ path, env, readFile: (file) => readFileSync(file, "utf8"), providerSchemas, accept: source.acceptUnenforced, allowInsecureDevKey: false });
   const config = result.ok ? result.config : undefined;
   const places = [...(config?.providers.values() ?? [])].flatMap(({ name, kind, settings }): ConfiguredPlace[] => {

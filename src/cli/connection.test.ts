@@ -71,7 +71,7 @@ describe("exampleModel", () => {
 
 describe("the words of a start", () => {
   const config = { source: { kind: "generated", path: "" }, models: [], providers: new Map([["demo", { name: "demo", kind: "demo", settings: {} }]]) } satisfies Pick<GatewayConfig, "source" | "models" | "providers">;
-  const started = { url: "http://127.0.0.1:4000", config, adminKey: new Secret("sk-admin"), adminKeyFile: "/d/admin-key", developerKey: new Secret("sk-dev"), developerKeyFile: "/d/developer-key" };
+  const started = { url: "http://127.0.0.1:4000", config, adminKey: new Secret("sk-admin"), adminKeyFile: "/d/admin-key", developerKey: new Secret("sk-dev"), developerKeyFile: "/d/developer-key", developerKeyState: "valid" as const };
   const plain = { style: (_: string, text: string): string => text };
 
   it("hold at the first start both keys, where one is kept, and the lines to paste", () => {
@@ -87,5 +87,12 @@ describe("the words of a start", () => {
     const text = renderStart({ ...started, adminKey: undefined, developerKey: undefined });
     expect(text).toMatch(/simulated/);
     expect(text).not.toMatch(/sk-/);
+  });
+
+  it("tell at a later start where the developer key is, that it is no good, or how to make one", () => {
+    const later = { ...started, adminKey: undefined, developerKey: undefined };
+    expect(renderStart(later)).toMatch(/^The first developer key is in \/d\/developer-key; `tollgate keys create /m);
+    expect(renderStart({ ...later, developerKeyState: "stale" })).toMatch(/^The developer key in \/d\/developer-key is not valid here: .* `tollgate keys create --alias NAME` makes one\.$/m);
+    expect(renderStart({ ...later, developerKeyState: "none" })).toMatch(/^Developer keys are shown only when .* `tollgate keys create --alias NAME` makes one\.$/m);
   });
 });

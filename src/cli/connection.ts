@@ -89,23 +89,46 @@ export async function readKeyFile(path: string): Promise<Secret | undefined> {
  */
 export async function adminClient(options: ConnectionOptions, context: CliContext): Promise<GatewayClient> {
   const { url, source } = gatewayUrl(options.url, context);
-  const { key, keySource } = await findAdminKey(options, context);
-  return gatewayClient({ url, urlSource: source, key, keySource, timeoutMs: requestTimeoutMs });
+  const found = await findAdminKey(options, context);
+  if (found.key === undefined) {
+    throw new CliError(`No admin key: TOLLGATE_ADMIN_KEY is not set, and there is no ${found.keySource}.`, { mend: "Set TOLLGATE_ADMIN_KEY, or point --data-dir at the gateway's data folder, or --admin-key-file at the key." });
+  }
+  return gatewayClient({ url, urlSource: source, key: found.key, keySource: found.keySource, refusedKey: refusedAdminKey(found, url), timeoutMs: requestTimeoutMs });
 }
 
-async function findAdminKey(options: ConnectionOptions, context: CliContext): Promise<{ key: Secret; keySource: string }> {
+/** An admin key and where it was found, or the last place that was looked at. */
+export interface FoundAdminKey {
+  readonly key: Secret | undefined;
+  readonly keySource: string;
+  readonly kind: "flag" | "variable" | "data folder";
+}
+
+/** Why a gateway refuses an admin key, as far as its origin tells, and what to do. */
+export function refusedAdminKey({ keySource, kind }: Omit<FoundAdminKey, "key">, url: string): { readonly message: string; readonly mend: string } {
+  const configured = "the key that the configuration names (`admin.key`, `general_settings.master_key`)";
+  if (kind === "variable") return { message: `TOLLGATE_ADMIN_KEY is not the admin key of the gateway at ${url}.`, mend: `Set it to ${configured}; if it names none, unset it and point --data-dir at the gateway's data folder.` };
+  if (kind === "flag") return { message: `The key in ${keySource} is not the admin key of the gateway at ${url}.`, mend: `Put into it ${configured}; if it names none, the key is in the file ${adminKeyFileName} of the gateway's data folder.` };
+  return {
+    message: `The admin key in ${keySource} is not the one that the gateway at ${url} takes: its configuration names another, or it runs on another data folder.`,
+    mend: `Set TOLLGATE_ADMIN_KEY to ${configured}; if it names none, point --data-dir at the gateway's data folder.`,
+  };
+}
+
+/**
+ * The admin key by flag, variable or data folder.
+ *
+ * @returns without a key when there is none
+ * @throws CliError when a file that was named is not there, or one that is there holds no key
+ */
+export async function findAdminKey(options: Pick<ConnectionOptions, "adminKeyFile" | "dataDir">, context: CliContext): Promise<FoundAdminKey> {
   if (options.adminKeyFile !== undefined) {
     const path = resolve(context.cwd, options.adminKeyFile);
     const key = await readKeyFile(path);
     if (key === undefined) throw usageError(`--admin-key-file: there is no file ${path}.`);
-    return { key, keySource: path };
+    return { key, keySource: path, kind: "flag" };
   }
   const variable = context.env.TOLLGATE_ADMIN_KEY?.trim();
-  if (variable !== undefined && variable !== "") return { key: new Secret(variable), keySource: "TOLLGATE_ADMIN_KEY" };
+  if (variable !== undefined && variable !== "") return { key: new Secret(variable), keySource: "TOLLGATE_ADMIN_KEY", kind: "variable" };
   const path = resolve(context.cwd, options.dataDir, adminKeyFileName);
-  const key = await readKeyFile(path);
-  if (key === undefined) {
-    throw new CliError(`No admin key: TOLLGATE_ADMIN_KEY is not set, and there is no ${path}.`, { mend: "Set TOLLGATE_ADMIN_KEY, or point --data-dir at the gateway's data folder, or --admin-key-file at the key." });
-  }
-  return { key, keySource: path };
+  return { key: await readKeyFile(path), keySource: path, kind: "data folder" };
 }

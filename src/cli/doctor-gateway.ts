@@ -49,6 +49,16 @@ async function checkKey(address: GatewayAddress): Promise<readonly Finding[]> {
   return [key, names.length === 0 ? warn("models", "The key may use no listed model.", "Check `models` in the configuration, and the key's with `tollgate keys show`.") : ok("models", `${names.length} may be used.`)];
 }
 
+/** Whether the admin commands of this machine would be let in. The gateway is ready. */
+export async function checkAdminKey(address: GatewayAddress): Promise<Finding> {
+  if (address.key === undefined) return skip("admin key", "No admin key is at hand: neither TOLLGATE_ADMIN_KEY nor one in the data folder.");
+  const reply = await gatewayClient(address).send("GET", "/key/list?size=1");
+  if (reply.status === 200) return ok("admin key", `The admin key from ${address.keySource} is accepted.`);
+  if (reply.status === 401 && address.refusedKey !== undefined) return fail("admin key", address.refusedKey.message, address.refusedKey.mend);
+  if (reply.status === 403) return fail("admin key", `The key from ${address.keySource} is a developer's.`, "Put the admin key there.");
+  return warn("admin key", `The admin key from ${address.keySource} could not be checked (status ${reply.status}): ${errorText(reply)}`, "Look into the gateway's log.");
+}
+
 /** A provider's answer, kept for the clock check. */
 export interface UpstreamFindings {
   readonly findings: readonly Finding[];

@@ -6,18 +6,20 @@ import { claudeVersion, findClaude } from "./claude.ts";
 import { readClaudeSettings } from "./claude-environment.ts";
 import { CliError, exitCodes, ShownFailure } from "./cli-error.ts";
 import { readConfiguration, type ConfigurationReport } from "./configuration.ts";
-import { defaultDataDir, defaultGatewayUrl, developerKeyFileName, gatewayUrl, readKeyFile } from "./connection.ts";
+import { defaultDataDir, defaultGatewayUrl, developerKeyFileName, findAdminKey, gatewayUrl, readKeyFile, refusedAdminKey } from "./connection.ts";
 import type { CliContext } from "./context.ts";
 import { checkClientSettings, checkClientVersion } from "./doctor-client.ts";
 import { fail, ok, renderFindings, skip, warn, type Finding } from "./doctor-finding.ts";
-import { checkGateway, checkUpstreams } from "./doctor-gateway.ts";
+import { checkAdminKey, checkGateway, checkUpstreams } from "./doctor-gateway.ts";
 import { checkClock, checkNode, checkStore } from "./doctor-machine.ts";
 import { renderJson } from "./json.ts";
+import { commaList } from "./key-fields.ts";
 import { configPath } from "./serve.ts";
 import { formatNotice } from "./text.ts";
 
 interface DoctorOptions {
   readonly config?: string;
+  readonly acceptUnenforced?: readonly string[];
   readonly url?: string;
   readonly dataDir: string;
   readonly json?: boolean;
@@ -33,6 +35,7 @@ export function addDoctorCommand(program: Command, context: CliContext): void {
     .command("doctor")
     .description("Check runtime, configuration, ledger, clock, gateway, providers and Claude Code's settings; say what to mend.")
     .option("--config <file>", "the gateway's configuration (else ./tollgate.yaml where there is one)")
+    .option("--accept-unenforced <names>", "restrictions of a LiteLLM file that the gateway was started to accept, separated by commas", commaList)
     .option("--url <url>", `the gateway's address (else TOLLGATE_URL, else ${defaultGatewayUrl})`)
     .option("--data-dir <dir>", "the gateway's data folder", defaultDataDir)
     .option("--json", "print JSON")
@@ -65,6 +68,7 @@ async function examine(options: DoctorOptions, context: CliContext): Promise<rea
     checkClock(date, dateSource, context.clock.now()),
     ...(keyFinding === undefined ? [] : [keyFinding]),
     ...gateway.findings,
+    ...(gateway.isReady ? [await checkAdmin({ url, source }, options, context)] : []),
     ...(upstream?.findings ?? [skip("upstream", "The configuration was not read, so no provider is known.")]),
     checkClientVersion(binary, version),
     ...checkClientSettings(context.env, files, url),
@@ -78,11 +82,21 @@ function isDefaultPlace(options: DoctorOptions, context: CliContext): boolean {
 
 async function checkConfig(options: DoctorOptions, context: CliContext): Promise<Pick<ConfigurationReport, "config" | "places"> & { findings: readonly Finding[] }> {
   const path = configPath(options.config, context.cwd);
-  const { config, places, errors } = await readConfiguration({ path, env: context.env, acceptUnenforced: [] });
+  const { config, places, errors } = await readConfiguration({ path, env: context.env, acceptUnenforced: options.acceptUnenforced ?? [] });
   const problems = errors.map((notice) => fail("config", formatNotice(notice), "Mend it; `tollgate config check` shows all of the file."));
   const remarks = (config?.warnings ?? []).map((notice) => warn("config", formatNotice(notice), "See `tollgate config check`."));
   const good = path === undefined ? ok("config", "There is no file; the gateway makes one from the environment.") : ok("config", `${path} is valid.`);
   return { config, places, findings: problems.length > 0 ? problems : [good, ...remarks] };
+}
+
+async function checkAdmin({ url, source }: ReturnType<typeof gatewayUrl>, options: DoctorOptions, context: CliContext): Promise<Finding> {
+  try {
+    const found = await findAdminKey({ dataDir: options.dataDir }, context);
+    return await checkAdminKey({ url, urlSource: source, key: found.key, keySource: found.keySource, refusedKey: refusedAdminKey(found, url), timeoutMs: gatewayTimeoutMs });
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    return warn("admin key", error.message, error.mend);
+  }
 }
 
 async function findDeveloperKey(dataDir: string, context: CliContext): Promise<{ key: Secret | undefined; keySource: string; finding: Finding | undefined }> {

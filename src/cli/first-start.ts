@@ -1,4 +1,4 @@
-/** What `serve` says once it listens: at the first start the keys and the lines to paste, later one line. */
+/** What `serve` says once it listens: at the first start the keys and the lines to paste, later where they are. */
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Secret } from "../kernel/secret.ts";
 import { defaultGatewayUrl } from "./connection.ts";
@@ -13,6 +13,8 @@ export interface StartedGateway {
   readonly adminKeyFile: string;
   readonly developerKey: Secret | undefined;
   readonly developerKeyFile: string;
+  /** Whether the gateway accepts the key in that file. */
+  readonly developerKeyState: "valid" | "stale" | "none";
 }
 
 /** Stands in for the `*` of a pattern in the example; small and cheap, and served by Anthropic under this name. */
@@ -29,15 +31,26 @@ export function exampleModel(models: GatewayConfig["models"]): string | undefine
   return `${prefix}${middle}${suffix}`;
 }
 
-/** A later start. */
+/** A later start: where the developer key is, or how to make one. */
 export function renderStart(started: StartedGateway): string {
+  return `${renderListening(started)}\n${developerKeyRemark(started)}`;
+}
+
+function renderListening(started: StartedGateway): string {
   return `Tollgate listens on ${started.url}${simulationRemark(started.config)}`;
+}
+
+function developerKeyRemark({ developerKeyFile, developerKeyState }: StartedGateway): string {
+  const make = "`tollgate keys create --alias NAME` makes one";
+  if (developerKeyState === "valid") return `The first developer key is in ${developerKeyFile}; \`tollgate keys create --alias NAME\` makes more.`;
+  if (developerKeyState === "stale") return `The developer key in ${developerKeyFile} is not valid here: it was revoked or replaced, or belongs to another store; ${make}.`;
+  return `Developer keys are shown only when they are made; ${make}.`;
 }
 
 /** The first start; holds both keys in clear. */
 export function renderFirstStart(started: StartedGateway, output: Pick<Output, "style">): string {
   const title = (text: string): string => output.style("bold", text);
-  const lines = [renderStart(started), ""];
+  const lines = [renderListening(started), ""];
   if (started.adminKey !== undefined) lines.push(title("Admin key, shown this once"), `  ${started.adminKey.reveal()}`, `  It is kept in ${started.adminKeyFile}, where the tollgate commands find it.`, "");
   if (started.developerKey !== undefined) {
     lines.push(

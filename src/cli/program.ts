@@ -25,15 +25,22 @@ export function packageVersion(): string {
  * @returns the exit code; errors are shown, not thrown
  */
 export async function run(args: readonly string[], context: CliContext): Promise<number> {
-  const program = buildProgram(context);
+  const isJson = args.includes("--json");
+  const complaints: string[] = [];
+  const program = buildProgram(context, (text) => complaints.push(text.trimEnd()));
   try {
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      if (isJson) showFailure(new CliError(error.message.replace(/^error: /, "")), isJson, context);
+      else context.output.note(complaints.join("\n"));
+      return exitCodes.usage;
+    }
     if (error instanceof ShownFailure) return error.exitCode;
     const failure = error instanceof CliError ? error : new CliError(`Unexpected failure: ${messageOf(error)}`);
-    showFailure(failure, args.includes("--json"), context);
+    showFailure(failure, isJson, context);
     return failure.exitCode;
   }
 }
@@ -48,7 +55,8 @@ export async function runFromProcess(): Promise<void> {
   process.exitCode = await run(process.argv.slice(2), processContext());
 }
 
-function buildProgram(context: CliContext): Command {
+/** @param complain takes what is wrong with the command line, piece by piece */
+function buildProgram(context: CliContext, complain: (text: string) => void): Command {
   const program = new Command("tollgate")
     .description("LLM gateway: Claude Code and other clients to their models, authenticated and metered to the token.")
     .version(packageVersion(), "-V, --version", "print the version")
@@ -57,7 +65,7 @@ function buildProgram(context: CliContext): Command {
     .enablePositionalOptions()
     .showHelpAfterError("(--help shows what there is)")
     .exitOverride()
-    .configureOutput({ writeOut: (text) => context.output.print(text.trimEnd()), writeErr: (text) => context.output.note(text.trimEnd()) });
+    .configureOutput({ writeOut: (text) => context.output.print(text.trimEnd()), writeErr: complain });
   addServeCommand(program, context);
   addInitCommand(program, context);
   addConfigCommands(program, context);

@@ -100,13 +100,62 @@ describe("serve", () => {
     expect(await second.exit).toBe(0);
   }, 60_000);
 
-  it("says which port is taken", async () => {
+  it("says in one sentence which address is taken and what to do, without a stack", async () => {
     const other = createServer();
     await new Promise<void>((done) => other.listen(0, "127.0.0.1", done));
     const { port } = other.address() as AddressInfo;
     const outcome = await tollgate("serve", "--port", String(port));
     await new Promise((done) => other.close(done));
-    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining(`port ${port}`) as unknown });
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr.trim().split("\n").at(-1)).toBe(`tollgate: Another program listens on 127.0.0.1:${port} already: stop it, or choose another port with --port.`);
+    expect(outcome.stderr).not.toMatch(/\n\s+at |sk-/);
+    expect(outcome.stdout).toBe("");
+  }, 20_000);
+
+  it("says which address is none of this machine", async () => {
+    await writeFile(join(root, "tollgate.yaml"), "listen: {host: 192.0.2.1, public: true}\nproviders: {demo: {kind: demo}}\nmodels: [{name: claude-*, provider: demo}]\n");
+    const outcome = await tollgate("serve", "--port", "4999");
+    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining("tollgate: Nothing can listen on 192.0.2.1:4999, because 192.0.2.1 is no address of this machine: give another with --host or `listen.host`.") as unknown });
+  }, 20_000);
+
+  it("names the gateway that has the data folder already, and what to do", async () => {
+    const first = serve(["--port", "0"]);
+    await first.waitFor(/tollgate keys create/);
+    const outcome = await tollgate("serve", "--port", "0");
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr).toBe(`tollgate: The gateway did not start: another Tollgate (pid ${first.child.pid}) uses ${join(root, "data")}.\n  Stop that one, or give this one its own folder with --data-dir (and its own --port).\n`);
+    first.child.kill("SIGTERM");
+    expect(await first.exit).toBe(0);
+  }, 20_000);
+
+  it("shows at the next start the keys of one that found its port taken, and later where they are", async () => {
+    const other = createServer();
+    await new Promise<void>((done) => other.listen(0, "127.0.0.1", done));
+    expect(await tollgate("serve", "--port", String((other.address() as AddressInfo).port))).toMatchObject({ code: 1, stdout: "" });
+    await new Promise((done) => other.close(done));
+    const second = serve(["--port", "0"]);
+    await second.waitFor(/Admin key, shown this once[^]*export ANTHROPIC_AUTH_TOKEN=sk-[^]*tollgate keys create/);
+    second.child.kill("SIGTERM");
+    expect(await second.exit, second.stderr()).toBe(0);
+    const third = serve(["--port", "0"]);
+    await third.waitFor(/^The first developer key is in .*developer-key; `tollgate keys create --alias NAME` makes more\.$/m);
+    expect(third.stdout()).not.toMatch(/sk-/);
+    third.child.kill("SIGTERM");
+    expect(await third.exit).toBe(0);
+  }, 30_000);
+
+  it("names a data folder that is a file", async () => {
+    await writeFile(join(root, "data"), "");
+    const outcome = await tollgate("serve", "--port", "0");
+    expect(outcome).toMatchObject({ code: 1, stderr: `tollgate: The gateway did not start: the data folder ${join(root, "data")} is a file, or lies below one; choose another with --data-dir.\n` });
+  }, 20_000);
+
+  it("refuses a slip in --accept-unenforced", async () => {
+    await writeFile(join(root, "config.yaml"), "model_list:\n  - model_name: claude-x\n    litellm_params: {model: anthropic/claude-x, api_key: k, rpm: 5}\n");
+    const outcome = await tollgate("serve", "--port", "0", "--config", "config.yaml", "--accept-unenforced", "rmp");
+    expect(outcome.code).toBe(78);
+    expect(outcome.stderr).toMatch(/^--accept-unenforced: `rmp` is no restriction of this file; did you mean `rpm`\? It restricts by: rpm$/m);
+    expect(outcome.stderr).toMatch(/config\.yaml:3:\d+: /);
   }, 20_000);
 
   it("ends with 78 and names file, line and column of every fault", async () => {

@@ -2,11 +2,12 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
-import { CliError, messageOf, ShownFailure, systemCodeOf } from "./cli-error.ts";
+import { CliError, messageOf, ShownFailure } from "./cli-error.ts";
 import { adminKeyFileName, defaultDataDir, developerKeyFileName } from "./connection.ts";
 import type { CliContext } from "./context.ts";
 import { renderFirstStart, renderStart } from "./first-start.ts";
 import { commaList } from "./key-fields.ts";
+import { listenFailure } from "./listen-failure.ts";
 import { formatNotice } from "./text.ts";
 import type { ConfigNotice } from "../config/gateway-config.ts";
 
@@ -71,12 +72,14 @@ async function serve(options: ServeOptions, context: CliContext): Promise<void> 
     adminKeyFile: join(dataDir, adminKeyFileName),
     developerKey: gateway.firstStart.developerKey,
     developerKeyFile: join(dataDir, developerKeyFileName),
+    developerKeyState: gateway.firstStart.developerKeyFile,
   };
   if (options.json === true) {
     const { url, adminKey, adminKeyFile, developerKey, developerKeyFile } = started;
     context.output.print(JSON.stringify({ url, admin_key: adminKey?.reveal(), admin_key_file: adminKeyFile, developer_key: developerKey?.reveal(), developer_key_file: developerKeyFile }));
   } else if (started.adminKey === undefined && started.developerKey === undefined) context.output.print(renderStart(started));
   else context.output.print(renderFirstStart(started, context.output));
+  gateway.firstStart.shown();
   await stopped;
 }
 
@@ -111,25 +114,20 @@ function isStartupFailure(error: unknown): error is StartupFailure {
 
 function startFailure(error: unknown, options: ServeOptions, context: CliContext): Error {
   if (isStartupFailure(error)) {
-    if (error.notices.length === 0) return listenFailure(error, options) ?? new CliError(`The gateway did not start: ${messageOf(error)}.`, { exitCode: error.exitCode });
+    if (error.notices.length === 0) return listenFailure(error) ?? plainFailure(messageOf(error), error.exitCode);
     const notices = error.notices.map(({ file, line, column, path, message }) => ({ file, line, column, path, message }));
     if (options.json === true) context.output.note(JSON.stringify({ error: { message: messageOf(error), notices } }, undefined, 2));
     else for (const notice of notices) context.output.note(formatNotice(notice));
     return new ShownFailure(error.exitCode);
   }
-  return listenFailure(error, options) ?? new CliError(`The gateway did not start: ${messageOf(error)}`);
+  return listenFailure(error) ?? new CliError(`The gateway did not start: ${messageOf(error)}`);
 }
 
-/** A failure to listen in words; undefined for any other. The system's code stands in the message when it was wrapped. */
-function listenFailure(error: unknown, options: ServeOptions): CliError | undefined {
-  const code = systemCodeOf(error) ?? /\blisten (E[A-Z]+)\b/.exec(messageOf(error))?.[1];
-  // The system names the address, which may also be that of the metrics.
-  const named = /:(\d+)$/.exec(messageOf(error))?.[1] ?? options.port;
-  const port = named === undefined ? "the port" : `port ${named}`;
-  if (code === "EADDRINUSE") return new CliError(`Something listens on ${port} already.`, { mend: "Choose another with --port (`metrics.port` for the metrics), or stop the other program." });
-  if (code === "EACCES" && messageOf(error).includes("listen")) return new CliError(`This user may not listen on ${port}.`, { mend: "Choose a port above 1023 with --port." });
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") return new CliError("The address to listen on is not one of this machine.", { mend: "Check --host and `listen.host`." });
-  return undefined;
+/** The gateway's own reason, without the code in front that means something to its log only. */
+function plainFailure(message: string, exitCode: number): CliError {
+  const reason = message.replace(/^gateway_[a-z_]+: /, "");
+  const mend = reason.startsWith("another Tollgate ") ? "Stop that one, or give this one its own folder with --data-dir (and its own --port)." : "";
+  return new CliError(`The gateway did not start: ${reason}.`, { mend, exitCode });
 }
 
 function portNumber(text: string): number {

@@ -43,7 +43,18 @@ describe("renderUsageTable", () => {
   });
 
   it("says so when there is nothing", () => {
-    expect(renderUsageTable({ groups: [] }, "key", plain)).toBe("No usage in this time.");
+    expect(renderUsageTable({ groups: [] }, "key", plain)).toBe("No usage.");
+  });
+
+  it("says which time it covers, and in which zone", () => {
+    const period = { sinceMs: Date.UTC(2026, 0, 1), untilMs: nowMs };
+    expect(renderUsageTable({ groups: [group] }, "key", plain, period).split("\n")[0]).toBe("From 2026-01-01 00:00 to 2026-01-31 12:00 (UTC).");
+    expect(renderUsageTable({ groups: [] }, "key", plain, period)).toBe("From 2026-01-01 00:00 to 2026-01-31 12:00 (UTC).\nNo usage.");
+  });
+
+  it("says of simulated attempts that they are no money", () => {
+    expect(renderUsageTable({ groups: [group], simulated_attempts: 1 }, "key", plain)).toMatch(/\nThe built-in demo answered 1 attempt; it is a simulation and costs nothing\.$/);
+    expect(renderUsageTable({ groups: [group], simulated_attempts: 0 }, "key", plain)).not.toMatch(/demo/);
   });
 });
 

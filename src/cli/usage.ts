@@ -5,7 +5,7 @@ import { usageError } from "./cli-error.ts";
 import { adminClient, withConnection, type ConnectionOptions } from "./connection.ts";
 import type { CliContext, Output } from "./context.ts";
 import { listOf, numberOf, objectOf, renderJson, textOf, type JsonObject } from "./json.ts";
-import { formatCount, formatDollars, renderCsv, renderTable, type Column } from "./text.ts";
+import { formatCount, formatDollars, formatInstant, renderCsv, renderTable, type Column } from "./text.ts";
 
 /** What spend can be grouped by. */
 export const usageDimensions = ["key", "user", "team", "model", "day", "session", "agent", "project", "provider"] as const;
@@ -34,20 +34,32 @@ export function addUsageCommand(program: Command, context: CliContext): void {
     .option("--until <when>", "up to here, not included; written like --since")
     .addOption(new Option("--csv", "print CSV").conflicts("json"));
   withConnection(command).action(async (options: UsageOptions) => {
-    const query = usageQuery(options, context.clock.now());
+    const nowMs = context.clock.now();
+    const period = periodOf(options, nowMs);
+    const query = usageQuery(options, period);
     const reply = objectOf(await (await adminClient(options, context)).call("GET", `/api/v1/usage?${query.toString()}`));
     if (options.json === true) context.output.print(renderJson(reply));
     else if (options.csv === true) context.output.print(renderUsageCsv(reply, options.by));
-    else context.output.print(renderUsageTable(reply, options.by, context.output));
+    else context.output.print(renderUsageTable(reply, options.by, context.output, { sinceMs: period.sinceMs, untilMs: period.untilMs ?? nowMs }));
   });
 }
 
-/** Query of the usage endpoint; times as ISO 8601 in UTC. */
-function usageQuery(options: Pick<UsageOptions, "by" | "since" | "until">, nowMs: number): URLSearchParams {
-  const query = new URLSearchParams({ by: options.by });
+/** Milliseconds since the epoch; an absent end is open. */
+interface Period {
+  readonly sinceMs: number | undefined;
+  readonly untilMs: number | undefined;
+}
+
+function periodOf(options: Pick<UsageOptions, "since" | "until">, nowMs: number): Period {
   const sinceMs = options.since === undefined ? undefined : parseInstant(options.since, "--since", nowMs);
   const untilMs = options.until === undefined ? undefined : parseInstant(options.until, "--until", nowMs);
   if (sinceMs !== undefined && untilMs !== undefined && sinceMs >= untilMs) throw usageError("--since must be before --until.");
+  return { sinceMs, untilMs };
+}
+
+/** Query of the usage endpoint; times as ISO 8601 in UTC. */
+function usageQuery(options: Pick<UsageOptions, "by">, { sinceMs, untilMs }: Period): URLSearchParams {
+  const query = new URLSearchParams({ by: options.by });
   if (sinceMs !== undefined) query.set("since", new Date(sinceMs).toISOString());
   if (untilMs !== undefined) query.set("until", new Date(untilMs).toISOString());
   return query;
@@ -71,10 +83,26 @@ export function parseInstant(text: string, flag: string, nowMs: number): number 
   return ms;
 }
 
-/** One line per group and one for all of them; the columns of doubtful attempts only where there are any. */
-export function renderUsageTable(reply: JsonObject, dimension: string, output: Pick<Output, "style">): string {
+/**
+ * The period, one line per group and one for all of them, and a remark where some of it was simulated; the columns of doubtful
+ * attempts only where there are any.
+ */
+export function renderUsageTable(reply: JsonObject, dimension: string, output: Pick<Output, "style">, period?: Period): string {
   const groups = listOf(reply.groups).map(objectOf);
-  if (groups.length === 0) return "No usage in this time.";
+  const simulated = numberOf(reply.simulated_attempts);
+  return [
+    ...(period === undefined ? [] : [describePeriod(period)]),
+    groups.length === 0 ? "No usage." : renderGroups(reply, groups, dimension, output),
+    ...(simulated === 0 ? [] : [`The built-in demo answered ${formatCount(simulated)} attempt${simulated === 1 ? "" : "s"}; it is a simulation and costs nothing.`]),
+  ].join("\n");
+}
+
+function describePeriod({ sinceMs, untilMs }: Period): string {
+  const [from, to] = [sinceMs, untilMs].map((ms) => (ms === undefined ? undefined : formatInstant(new Date(ms).toISOString())));
+  return `${from === undefined ? "Up" : `From ${from}`} to ${to ?? "now"} (UTC).`;
+}
+
+function renderGroups(reply: JsonObject, groups: readonly JsonObject[], dimension: string, output: Pick<Output, "style">): string {
   const total = totalOf(reply, groups);
   const doubts = doubtMembers.filter((member) => numberOf(total[member]) > 0);
   const hasEstimates = Number(textOf(total.estimated_usd)) !== 0;

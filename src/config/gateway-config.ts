@@ -2,6 +2,7 @@
  * What the rest of the house sees of a configuration, native or LiteLLM's: validated, resolved, immutable. Nobody but
  * `config/` knows which file format it came from.
  */
+import type { Budget } from "../ledger/budget.ts";
 import type { Secret } from "../kernel/secret.ts";
 
 /** One file, whole. Replaced as a whole, never changed. */
@@ -18,6 +19,12 @@ export interface GatewayConfig {
   readonly models: readonly ModelConfig[];
   /** LiteLLM's `router_settings.model_group_alias`: name → name, hidden ones are served but not listed. */
   readonly modelAliases: ReadonlyMap<string, { readonly model: string; readonly isHidden: boolean }>;
+  /**
+   * By kind of provider: what serves a cloud's own names of models, on the paths of clouds' clients only, where nothing in `models`
+   * does. Patterns `*`, never listed; a key's rights go by the name that was asked for.
+   */
+  readonly lent: ReadonlyMap<string, ModelConfig>;
+  readonly budgets: readonly Budget[];
   readonly prices: PricesConfig;
   readonly limits: LimitsConfig;
   readonly timeouts: TimeoutsConfig;

@@ -37,7 +37,7 @@ export const litellmSettingsKeys: readonly KeyRow[] = [
 /** Keys of `general_settings`. */
 export const generalKeys: readonly KeyRow[] = [
   ...keyRows("general", "supported", "master_key", "key of the management API; it may also infer. Absent: LITELLM_MASTER_KEY, else made at the first start"),
-  ...keyRows("general", "supported", "litellm_key_header_name", "this header is read first; the usual ones follow"),
+  ...keyRows("general", "supported", "litellm_key_header_name", "this header is read first; the usual ones follow. Without any Vertex AI login in file or environment, `/vertex_ai` then takes a client's own Google token"),
   ...keyRows("general", "supported", "max_request_size_mb", "largest request body"),
   ...keyRows("general", "not_yet", "!custom_auth custom_auth_run_common_checks custom_auth_settings !enable_jwt_auth litellm_jwtauth !enable_oauth2_auth !enable_oauth2_proxy_auth oauth2_config_mappings", "developers are known by virtual keys only"),
   ...keyRows("general", "not_yet", "!allowed_routes !admin_only_routes !enforce_rbac !role_permissions", "access rules by path and role are not enforced yet"),

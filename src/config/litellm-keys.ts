@@ -7,14 +7,14 @@ import { keyRows, type KeyRow, type KeySection } from "./litellm-key-row.ts";
 import { generalKeys, litellmSettingsKeys } from "./litellm-keys-settings.ts";
 
 const topKeys: readonly KeyRow[] = [
-  ...keyRows("top", "supported", "model_list", "models and their upstreams"),
+  ...keyRows("top", "supported", "model_list", "models and their upstreams; may be absent where a login is lent to the clouds' own paths"),
   ...keyRows("top", "supported", "litellm_settings router_settings general_settings", "read key by key, see below"),
   ...keyRows("top", "supported", "environment_variables", "variables for the rest of the file; they win over the process's own"),
   ...keyRows("top", "supported", "include", "further files, relative to the one that names them"),
   ...keyRows("top", "supported", "credential_list", "credentials by name, for `litellm_credential_name`"),
   ...keyRows("top", "supported", "tollgate", "sections of `tollgate.yaml` that LiteLLM has no word for: listen, egress, store, limits, timeouts, logging, metrics, forward"),
   ...keyRows("top", "not_yet", "!guardrails !policies", "content rules are not checked yet"),
-  ...keyRows("top", "not_yet", "default_vertex_config", "comes with the Vertex provider"),
+  ...keyRows("top", "supported", "default_vertex_config", "login of `/vertex_ai` for Claude models that `model_list` does not have; what it leaves out: DEFAULT_VERTEXAI_PROJECT, DEFAULT_VERTEXAI_LOCATION, DEFAULT_GOOGLE_APPLICATION_CREDENTIALS"),
   ...keyRows("top", "ignored", "mcp_servers mcp_semantic_tool_filter mcp_tools", "no MCP gateway: clients reach their MCP servers themselves"),
   ...keyRows("top", "ignored", "prompts vector_store_registry search_tools agents", "requests pass as the client wrote them; nothing is added"),
   ...keyRows("top", "ignored", "files_settings finetune_settings assistant_settings", "these APIs are not served"),
@@ -28,10 +28,10 @@ const modelKeys: readonly KeyRow[] = [
 ];
 
 const paramKeys: readonly KeyRow[] = [
-  ...keyRows("params", "supported", "model", "`anthropic/NAME` or a bare Claude name; other providers are refused, entry by entry, until they are built in"),
+  ...keyRows("params", "supported", "model", "`anthropic/NAME` or a bare Claude name, `bedrock/NAME` (also `bedrock/invoke/…`, `bedrock/converse/…`), `vertex_ai/NAME`, `azure_ai/NAME`; an entry of another provider is an error"),
   ...keyRows("params", "supported", "custom_llm_provider", "in place of the prefix of `model`"),
-  ...keyRows("params", "supported", "api_key", "the upstream's credential; absent: ANTHROPIC_API_KEY"),
-  ...keyRows("params", "supported", "api_base", "the upstream's address; `/v1` and `/v1/messages` at its end are cut off"),
+  ...keyRows("params", "supported", "api_key", "the upstream's key; absent: ANTHROPIC_API_KEY for `anthropic/…`, AWS_BEARER_TOKEN_BEDROCK for `bedrock/…`, AZURE_AI_API_KEY or AZURE_API_KEY for `azure_ai/…`; means nothing for `vertex_ai/…`"),
+  ...keyRows("params", "supported", "api_base", "the upstream's address; of `anthropic/…` and `azure_ai/…`, `/v1` and `/v1/messages` at its end are cut off. Absent: AZURE_AI_API_BASE or AZURE_API_BASE for `azure_ai/…`, else the place's own"),
   ...keyRows("params", "supported", "timeout", "to the first byte of a plain reply, and of a stream without `stream_timeout`"),
   ...keyRows("params", "supported", "stream_timeout", "to the first byte of a streamed reply"),
   ...keyRows("params", "supported", "extra_headers", "added to each call"),
@@ -42,10 +42,17 @@ const paramKeys: readonly KeyRow[] = [
   ...keyRows("params", "not_yet", "!max_budget budget_duration", "budgets are not enforced yet"),
   ...keyRows("params", "not_yet", "weight order tags tag_regex", "no routing among several entries yet"),
   ...keyRows("params", "not_yet", "max_retries num_retries", "an attempt is made once"),
-  ...keyRows("params", "supported", "aws_region_name aws_bedrock_runtime_endpoint aws_access_key_id aws_secret_access_key aws_session_token aws_profile_name aws_role_name aws_session_name aws_external_id aws_web_identity_token aws_sts_endpoint", "region, address and login of `bedrock/…`"),
-  ...keyRows("params", "supported", "vertex_project vertex_location vertex_credentials vertex_ai_project vertex_ai_location vertex_ai_credentials", "project, location and login of `vertex_ai/…`; absent credentials: Application Default Credentials"),
+  ...keyRows("params", "supported", "aws_region_name", "region of `bedrock/…`; absent: that of an ARN, AWS_REGION_NAME, AWS_REGION, AWS_DEFAULT_REGION, and no other"),
+  ...keyRows("params", "supported", "aws_bedrock_runtime_endpoint", "address of `bedrock/…`, after `api_base`; absent: AWS_BEDROCK_RUNTIME_ENDPOINT, else the region's"),
+  ...keyRows("params", "supported", "aws_access_key_id aws_secret_access_key aws_session_token", "keys of `bedrock/…`; absent: the chain of AWS's own clients"),
+  ...keyRows("params", "supported", "aws_profile_name aws_role_name aws_session_name aws_external_id aws_sts_endpoint", "login of `bedrock/…`; absent: the variable of the same name in capitals"),
+  ...keyRows("params", "supported", "aws_web_identity_token", "file with the token that `aws_role_name` is assumed with: its path, `oidc/file/PATH` or `oidc/env_path/NAME`; absent: AWS_WEB_IDENTITY_TOKEN"),
+  ...keyRows("params", "supported", "vertex_project vertex_ai_project", "project of `vertex_ai/…`; absent: VERTEXAI_PROJECT, else the one of the login"),
+  ...keyRows("params", "supported", "vertex_location vertex_ai_location", "location of `vertex_ai/…`; absent: VERTEXAI_LOCATION, VERTEX_LOCATION, else `global`"),
+  ...keyRows("params", "supported", "region_name project", "further names of `aws_region_name` or `vertex_location`, and of `vertex_project`"),
+  ...keyRows("params", "supported", "vertex_credentials vertex_ai_credentials", "login of `vertex_ai/…`: a path, the file's JSON, or a mapping; absent: VERTEXAI_CREDENTIALS, else Application Default Credentials"),
   ...keyRows("params", "not_yet", "aws_* vertex_* azure_* api_version tenant_id client_id client_secret", "no such part of that place yet"),
-  ...keyRows("params", "not_yet", "use_in_pass_through", "no provider-shaped paths yet"),
+  ...keyRows("params", "supported", "use_in_pass_through", "of `bedrock/…` and `vertex_ai/…`: this login serves `/bedrock` and `/vertex_ai` for Claude models that `model_list` does not have; the first entry of a place counts"),
   ...keyRows("params", "not_yet", "ttft_timeout stream_idle_timeout", "use `stream_timeout`, and `tollgate.timeouts.idle`"),
   ...keyRows("params", "not_yet", "auto_router_* complexity_router_* adaptive_router_* quality_router_*", "the client's model is the one that is asked"),
   ...keyRows("params", "not_yet", "!mock_response !mock_timeout", "the real upstream would be asked, and paid"),
@@ -53,7 +60,7 @@ const paramKeys: readonly KeyRow[] = [
   ...keyRows("params", "ignored", "drop_params additional_drop_params allowed_openai_params merge_reasoning_content_in_choices cache_control_injection_points", "request bodies pass as the client wrote them"),
   ...keyRows("params", "ignored", "configurable_clientside_auth_params", "a client never chooses where a request goes, nor with what credential"),
   ...keyRows("params", "ignored", "keepalive_seconds allow_client_keepalive_override", "every silent stream gets pings, see `tollgate.timeouts.ping`"),
-  ...keyRows("params", "ignored", "organization region_name", "means nothing to Anthropic"),
+  ...keyRows("params", "ignored", "organization", "means nothing to Anthropic"),
 ];
 
 const infoKeys: readonly KeyRow[] = [

@@ -2,8 +2,9 @@
 import { headerNameFault } from "../kernel/header-rules.ts";
 import type { MapNode, Node, Path } from "./document.ts";
 import type { ModelConfig, PriceOverride, ProviderConfig, TargetConfig, TimeoutsConfig } from "./gateway-config.ts";
-import { remarksOf } from "./issues.ts";
-import { litellmProviders, readSettings, type LiteLlmProvider } from "./litellm-providers.ts";
+import { readLent, type Lender } from "./litellm-lent.ts";
+import { providerOf, type PlaceScope } from "./litellm-places.ts";
+import { litellmProviders, type LiteLlmProvider } from "./litellm-providers.ts";
 import { createFieldReader, member, type Field, type FieldReader } from "./litellm-values.ts";
 import { stars } from "./native-models.ts";
 import { nearestName } from "./nearest.ts";
@@ -18,37 +19,36 @@ export interface LiteLlmModels {
   readonly models: readonly ModelConfig[];
   readonly modelIndexes: readonly number[];
   readonly providers: ReadonlyMap<string, ProviderConfig>;
+  readonly lent: ReadonlyMap<string, ModelConfig>;
 }
 
-interface Scope {
-  readonly root: MapNode;
-  readonly context: LoadContext;
-  readonly read: FieldReader;
-  readonly schemas: ProviderSchemas;
+interface Scope extends PlaceScope {
   /** `credential_values` by `credential_name`. */
   readonly credentials: ReadonlyMap<string, Field>;
-  readonly providers: Map<string, ProviderConfig>;
-  /** Address and credential → name in `providers`. Lives in memory only, for the time of the load. */
-  readonly providerNames: Map<string, string>;
   readonly ids: Set<string>;
 }
 
-/** @param context `env` holds the file's own variables already */
-export function readModelList(root: MapNode, context: LoadContext, schemas: ProviderSchemas): LiteLlmModels {
+/**
+ * @param context `env` holds the file's own variables already
+ * @param keyHeader `litellm_key_header_name`, where it names a header
+ */
+export function readModelList(root: MapNode, context: LoadContext, { schemas, keyHeader }: { readonly schemas: ProviderSchemas; readonly keyHeader: Field | undefined }): LiteLlmModels {
   const { report } = context;
   const read = createFieldReader(context.env, report);
   const scope: Scope = { root, context, read, schemas, credentials: readCredentials(root, context, read), providers: new Map(), providerNames: new Map(), ids: new Set() };
   const models: ModelConfig[] = [];
   const modelIndexes: number[] = [];
+  const lenders: Lender[] = [];
   const list = root.entries.get("model_list")?.value;
-  if (list?.kind !== "list") {
-    report.fail(list?.place ?? root.place, ["model_list"], "must be a list: begin each model with `- `");
-    return { models, modelIndexes, providers: scope.providers };
-  }
+  const isNone = list === undefined || (list.kind === "scalar" && list.value === null);
+  if (!isNone && list.kind !== "list") report.fail(list.place, ["model_list"], "must be a list: begin each model with `- `");
+  const items = list?.kind === "list" ? list.items : [];
   const seen = new Map<string, { count: number; readonly second: { node: Node; path: Path }[] }>();
-  for (const [index, node] of list.items.entries()) {
+  for (const [index, node] of items.entries()) {
     const entry = readEntry({ node, path: ["model_list", index] }, scope);
     if (entry === undefined) continue;
+    const lender = lenderOf(entry, scope);
+    if (lender !== undefined) lenders.push(lender);
     const known = seen.get(entry.name);
     if (known !== undefined) {
       known.count += 1;
@@ -63,8 +63,24 @@ export function readModelList(root: MapNode, context: LoadContext, schemas: Prov
     const [place] = second;
     if (place !== undefined) report.warn(place.node.place, place.path, `${shown(place.node)} has ${count} entries: the first serves, and requests are not spread over the others yet`);
   }
-  if (list.items.length === 0) report.fail(list.place, ["model_list"], "is empty: name at least one model");
-  return { models, modelIndexes, providers: scope.providers };
+  const lent = readLent(root, lenders, { ...scope, keyHeader });
+  if (items.length === 0 && lent.size === 0 && (isNone || list.kind === "list")) report.fail(list?.place ?? root.place, ["model_list"], "is empty: name at least one model");
+  return { models, modelIndexes, providers: scope.providers, lent };
+}
+
+/** An entry whose login serves the paths of its cloud as well; undefined, after a remark, where there are none. */
+function lenderOf(entry: ModelEntry, scope: Scope): Lender | undefined {
+  const { read, context } = scope;
+  const field = entry.param("use_in_pass_through");
+  if (field === undefined || !/^(?:true|yes|on|1)$/i.test(read.text(field) ?? "")) return undefined;
+  const { provider: row, model } = entry.upstream;
+  if (!row.hasOwnPaths) {
+    context.report.warn(field.node.place, field.path, "lends nothing here: only Bedrock and Vertex AI have paths of their own for names that `model_list` does not have");
+    return undefined;
+  }
+  // Of a second entry with the name of another, this is all that counts.
+  const { provider, address } = providerOf({ row, model, param: (name) => entry.param(name), place: entry.paramsField }, scope);
+  return { kind: row.kind, field, provider, address, headers: readHeaders(entry.param("extra_headers"), scope), timeouts: readTimeouts(entry, read) };
 }
 
 function readCredentials(root: MapNode, context: LoadContext, read: FieldReader): ReadonlyMap<string, Field> {
@@ -155,6 +171,10 @@ function upstreamOf(publicName: string, model: string, field: Field, providerFie
     return undefined;
   }
   const name = nameAtPlace(model, provider);
+  if (provider.otherApis?.test(name) === true) {
+    report.fail(field.node.place, field.path, `this is a way to other APIs of the place than this build speaks; \`${[prefix, ...provider.routes.map((route) => `${prefix}/${route}`)].map((way) => `${way}/NAME`).join("`, `")}\` are taken`);
+    return undefined;
+  }
   if (name.includes("*") && !publicName.includes("*")) {
     report.fail(field.node.place, field.path, "`*` stands for nothing here: `model_name` has none");
     return undefined;
@@ -177,52 +197,23 @@ function nameAtPlace(model: string, { prefix, routes }: LiteLlmProvider): string
 
 function buildTarget(entry: ModelEntry, scope: Scope): TargetConfig {
   const { read, ids, context: { report } } = scope;
-  const { provider, address } = providerOf(entry, scope);
+  const { provider: row, model } = entry.upstream;
+  const { provider, address } = providerOf({ row, model, param: (name) => entry.param(name), place: entry.paramsField }, scope);
   const idField = member(entry.info, "id");
-  const id = read.text(idField) ?? targetId([entry.name, entry.upstream.provider.kind, entry.upstream.model, address]);
+  const id = read.text(idField) ?? targetId([entry.name, row.kind, model, address]);
   if (ids.has(id) && idField !== undefined) report.fail(idField.node.place, idField.path, "another entry has this id already");
   ids.add(id);
   const baseModel = read.text(member(entry.info, "base_model"));
   return {
     id,
     provider,
-    model: entry.upstream.model,
+    model,
     credential: "provider",
     priceModel: baseModel?.slice(baseModel.lastIndexOf("/") + 1),
     price: readPrices(entry, read),
     headers: readHeaders(entry.param("extra_headers"), scope),
     timeouts: readTimeouts(entry, read),
   };
-}
-
-/** Name of the place with this entry's address and credential, made when it is the first. */
-function providerOf(entry: ModelEntry, scope: Scope): { readonly provider: string; readonly address: string } {
-  const { read, context, providers, providerNames, schemas } = scope;
-  const { kind, required } = entry.upstream.provider;
-  const { settings, fields, leftOut } = readSettings(entry.upstream.provider, (name) => entry.param(name), read, context.env);
-  for (const { field, text } of leftOut) context.report.warn(field.node.place, field.path, `\`${text}\` at its end is left out: the gateway adds it`);
-  const address = settings["base_url"] ?? settings["endpoint"] ?? settings["region"] ?? [settings["project"], settings["location"]].filter((part) => part !== undefined).join("/");
-  const hasOwnAddress = kind === "anthropic" && fields.has("base_url");
-  if (required !== undefined && settings[required.setting] === undefined && entry.param(required.param) === undefined && !hasOwnAddress) {
-    context.report.fail(entry.paramsField.node.place, [...entry.paramsField.path, required.param], `is required, since the environment variable ${required.env} is not set`);
-  }
-  const identity = JSON.stringify([kind, settings]);
-  const known = providerNames.get(identity);
-  if (known !== undefined) return { provider: known, address };
-  const count = [...providerNames.values()].filter((name) => name === kind || name.startsWith(`${kind}-`)).length;
-  const provider = count === 0 ? kind : `${kind}-${count + 1}`;
-  providerNames.set(identity, provider);
-  const schema = schemas.get(kind);
-  if (schema === undefined) throw new Error(`the provider ${kind} is missing from the registry`);
-  const checked = schema.safeParse(settings);
-  if (checked.success) providers.set(provider, { name: provider, kind, settings: checked.data });
-  else {
-    for (const issue of remarksOf(checked.error.issues, scope.root, [], schema)) {
-      const field = fields.get(String(issue.path[0])) ?? entry.paramsField;
-      context.report.fail(field.node.place, field.path, issue.message);
-    }
-  }
-  return { provider, address };
 }
 
 function readPrices(entry: ModelEntry, read: FieldReader): PriceOverride | undefined {

@@ -1,4 +1,5 @@
 /** Holds every key of a LiteLLM file against the key table: what restricts and is not enforced stops the start. */
+import { createAcceptance } from "./accept-unenforced.ts";
 import type { FoundKey } from "./describe.ts";
 import type { Node, Path, Place } from "./document.ts";
 import { unknownKey } from "./issues.ts";
@@ -22,9 +23,10 @@ interface Complaint {
   count: number;
 }
 
-/** @param accept names of restrictions that the operator accepts unenforced, bare or with their section */
+/** @param accept names of restrictions that the operator accepts unenforced; see `createAcceptance` */
 export function createKeyJudge(accept: readonly string[], report: Report): KeyJudge {
   const found: FoundKey[] = [];
+  const acceptance = createAcceptance(accept);
   const complaints = new Map<string, Complaint>();
   const complain = (id: string, complaint: Omit<Complaint, "count">): void => {
     const known = complaints.get(id);
@@ -42,9 +44,8 @@ export function createKeyJudge(accept: readonly string[], report: Report): KeyJu
         const id = `${section}.${name}`;
         if (row === undefined) complain(id, { ...at, ...unknownComplaint(section, name) });
         else if (row.verdict === "not_yet" && isOn) {
-          const isAccepted = accept.includes(name) || accept.includes(id) || accept.includes([...map.path, name].filter((part) => typeof part === "string").join("."));
           if (!row.restricts) complain(id, { ...at, isError: false, message: `does nothing yet: ${row.reason}` });
-          else if (isAccepted) complain(id, { ...at, isError: false, message: `is not enforced, as accepted: ${row.reason}` });
+          else if (acceptance.accepts(section, name)) complain(id, { ...at, isError: false, message: `is not enforced, as accepted: ${row.reason}` });
           else complain(id, { ...at, isError: true, message: `restricts, and this build does not enforce it: ${row.reason}. Remove it, or start with --accept-unenforced ${name}` });
         }
       }
@@ -55,6 +56,7 @@ export function createKeyJudge(accept: readonly string[], report: Report): KeyJu
         if (isError) report.fail(place, path, text);
         else report.warn(place, path, text);
       }
+      acceptance.finish(report);
       return found;
     },
   };

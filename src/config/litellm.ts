@@ -49,7 +49,9 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
   judge.look("general", general);
 
   const sections = readExtension(merged, context);
-  const { models, modelIndexes, providers } = readModelList(merged, context, options.schemas);
+  const keyHeaderField = member(general, "litellm_key_header_name");
+  const keyHeader = readKeyHeader(keyHeaderField, context);
+  const { models, modelIndexes, providers, lent } = readModelList(merged, context, { schemas: options.schemas, keyHeader: keyHeader === undefined ? undefined : keyHeaderField });
   const sizeField = member(general, "max_request_size_mb");
   const size = read.text(sizeField);
   const bodyBytesMax = size === undefined ? sections.limits.bodyBytesMax : Math.round(Number(size) * 1024 * 1024);
@@ -58,10 +60,12 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
     ...sections,
     limits: { ...sections.limits, bodyBytesMax },
     admin: readMasterKey(general, library, sections.listen.host, context),
-    keyHeader: readKeyHeader(member(general, "litellm_key_header_name"), context),
+    keyHeader,
     providers,
     models,
+    lent,
     modelAliases: readAliases(member(router, "model_group_alias"), context),
+    budgets: [],
     prices: { multiplierPpm: 1_000_000n, overrides: new Map() },
   };
   return { draft, found: judge.finish(), merged, modelIndexes };

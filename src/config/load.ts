@@ -1,7 +1,8 @@
 /**
  * A file and the environment to one configuration, or to all that is wrong with them, in one pass. Which format the file
- * has is decided here: `model_list` makes it LiteLLM's.
+ * has is decided here: `model_list`, or another section that only LiteLLM has, makes it LiteLLM's.
  */
+import { refuseAcceptance } from "./accept-unenforced.ts";
 import { findSurprises, type Finding } from "./checks.ts";
 import { configTable, type KeyVerdict } from "./describe.ts";
 import { keyPlaceAt, parseYaml, type MapNode, type Path } from "./document.ts";
@@ -47,22 +48,31 @@ export function loadConfig(options: LoadOptions): LoadResult {
   const { root, faults } = parseYaml(path, text);
   report.addErrors(faults);
   if (root === undefined) return { ok: false, errors: report.errors(), keys: [] };
-  if (root.entries.has("model_list")) {
+  if (isLiteLlm(root)) {
     const { draft, found, merged, modelIndexes } = readLiteLlm(root, context, { schemas: options.providerSchemas, accept: options.accept });
     return finish(draft, { kind: "litellm", root: merged, modelIndexes, keys: configTable(found) }, context);
   }
+  refuseAcceptance(options.accept, path, report);
   const resolved = interpolate(root, { env, readFile: (name) => options.readFile(besideFile(path, name)) });
   report.addErrors(resolved.faults);
   return finish(readNative(resolved.root, context, options.providerSchemas), { kind: "native", root: resolved.root, modelIndexes: [], keys: [] }, context);
 }
 
+/** A file that only lends logins to the clouds' own paths has no `model_list`, and one that only includes has it elsewhere. */
+function isLiteLlm({ entries }: MapNode): boolean {
+  if (entries.has("model_list")) return true;
+  const sections = ["litellm_settings", "general_settings", "router_settings", "default_vertex_config", "include"];
+  return !entries.has("models") && !entries.has("providers") && sections.some((name) => entries.has(name));
+}
+
 /** The configuration of a start without a file: Anthropic when the environment has a credential for it, else the simulation. */
-export function defaultConfig(options: Pick<LoadOptions, "env" | "providerSchemas">): LoadResult {
+export function defaultConfig(options: Pick<LoadOptions, "env" | "providerSchemas"> & Partial<Pick<LoadOptions, "accept">>): LoadResult {
   const path = "the environment";
   const refuse = (): never => {
     throw new Error("no file is read");
   };
   const context: LoadContext = { path, env: options.env, readFile: refuse, allowInsecureDevKey: false, report: createReport() };
+  refuseAcceptance(options.accept ?? [], path, context.report);
   const root: MapNode = { kind: "map", place: { file: path, line: 0, column: 0 }, entries: new Map() };
   return finish(readNative(root, context, options.providerSchemas), { kind: "generated", root, modelIndexes: [], keys: [] }, context);
 }

@@ -5,7 +5,7 @@ import { keyPlaceAt, nodeAt, placeAt, plainValue, type MapNode, type Path } from
 import type { GatewayConfig, ModelConfig, ProviderConfig } from "./gateway-config.ts";
 import { unknownKey } from "./issues.ts";
 import { buildModel, type ModelScope } from "./native-models.ts";
-import { buildProvider, impliedProvider, type ProviderSchemas } from "./providers.ts";
+import { buildProvider, impliedProvider, withFullPaths, type ProviderSchemas } from "./providers.ts";
 import { configSchema } from "./schema.ts";
 import { buildSections, checkSections, type LoadContext } from "./sections.ts";
 
@@ -40,6 +40,8 @@ export function readNative(root: MapNode, context: LoadContext, schemas: Provide
     providers: new Map([...providers].flatMap(([name, provider]) => (provider === undefined ? [] : [[name, provider]]))),
     models,
     modelAliases: new Map(),
+    lent: new Map(),
+    budgets: file.budgets,
     prices: { multiplierPpm: file.prices.multiplier, overrides: new Map(Object.entries(file.prices.overrides)) },
   };
 }
@@ -70,7 +72,7 @@ function readProviders(root: MapNode, context: LoadContext, schemas: ProviderSch
     else if (kind?.kind !== "scalar" || typeof kind.value !== "string") report.fail(kind?.place ?? keyPlace, [...path, "kind"], `is required; known here: ${[...schemas.keys()].join(", ")}`);
     else if (!report.hasErrorAt(path)) {
       const { kind: _, ...settings } = plainValue(value) as Record<string, unknown>;
-      providers.set(name, buildProvider(name, kind.value, settings, { root, path, kindPath: [...path, "kind"] }, schemas, report));
+      providers.set(name, buildProvider(name, kind.value, withFullPaths(settings, context.path), { root, path, kindPath: [...path, "kind"] }, schemas, report));
     }
   }
   return providers;

@@ -14,8 +14,18 @@ export function readProxy(text: string): ProxyReading {
   const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   const fault = { fault: "must be the address of a proxy such as `http://proxy.example:3128`" };
   if (!URL.canParse(address)) return fault;
-  const { protocol, hostname } = new URL(address);
+  const { protocol, hostname, username, password } = new URL(address);
+  if (!isDecodable(`${username}:${password}`)) return { fault: "has a `%` in its user or password that begins no code such as `%40`; a plain one is written `%25`" };
   return (protocol === "http:" || protocol === "https:") && hostname !== "" ? { proxy: new Secret(address) } : fault;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Hosts that a proxy named by the environment never gets: it could not reach them. */

@@ -5,6 +5,7 @@ import type { ProviderConfig } from "./gateway-config.ts";
 import { remarksOf } from "./issues.ts";
 import { suggestion } from "./nearest.ts";
 import type { Report } from "./report.ts";
+import { besideFile } from "./sections.ts";
 
 /** Settings schemas by provider kind. */
 export type ProviderSchemas = ReadonlyMap<string, z.ZodType>;
@@ -31,6 +32,19 @@ export function buildProvider(name: string, kind: string, settings: unknown, sou
   if (checked.success) return { name, kind, settings: checked.data };
   report.addErrors(remarksOf(checked.error.issues, source.root, source.path, schema));
   return undefined;
+}
+
+/** Settings of providers, of whatever kind, that are the path of a file; one of them may also be the file's JSON. */
+const pathSettings = ["credentials", "web_identity_token_file"] as const;
+
+/** The settings with relative paths led to the folder of the file they stand in, as all paths of a configuration are. */
+export function withFullPaths(settings: Readonly<Record<string, unknown>>, file: string): Record<string, unknown> {
+  const full: Record<string, unknown> = { ...settings };
+  for (const name of pathSettings) {
+    const value = settings[name];
+    if (typeof value === "string" && value !== "" && !value.trimStart().startsWith("{")) full[name] = besideFile(file, value);
+  }
+  return full;
 }
 
 /** What the environment offers for a start without any provider. */

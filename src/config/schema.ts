@@ -4,6 +4,7 @@
  */
 import { headerNameFault } from "../kernel/header-rules.ts";
 import { z } from "zod";
+import { budgets } from "./budgets.ts";
 import { defaultLimits, defaultTimeouts } from "./gateway-config.ts";
 import { addressBlock, duration, flag, formatDuration, headerValue, integer, multiplier, prices, size, text } from "./values.ts";
 
@@ -114,6 +115,7 @@ export const configSchema = z.strictObject({
     .optional()
     .meta({ description: "Upstreams by a name of your choice. When neither providers nor models are given, both are made from the environment." }),
   models: z.array(model, { error: "must be a list" }).optional().meta({ description: "What clients may ask for." }),
+  budgets: budgets.default([]).meta({ description: "Caps on spend. Every one that a call falls under must have room for it." }),
   prices: z
     .strictObject({
       multiplier: multiplier.prefault(1).meta({ title: "factor", description: "Applied to every cost." }),

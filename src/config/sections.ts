@@ -1,7 +1,7 @@
 /** The sections that both file formats share, from checked values to the form the rest of the house reads. */
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
-import { tlsFaults } from "../kernel/tls-pair.ts";
+import { authoritiesFault, tlsFaults } from "../kernel/tls-pair.ts";
 import { nodeAt, placeAt, plainValue, type MapNode, type Path } from "./document.ts";
 import type { EgressConfig, GatewayConfig } from "./gateway-config.ts";
 import { codeOf } from "./interpolate.ts";
@@ -97,7 +97,7 @@ function buildTls(tls: NonNullable<ExtensionFile["listen"]["tls"]>, root: MapNod
 function buildEgress(egress: ExtensionFile["egress"], root: MapNode, base: Path, context: LoadContext): EgressConfig {
   const { env, report } = context;
   const path = [...base, "egress", "proxy"];
-  const caFile = egress.ca_file === undefined ? undefined : readBesideFile(egress.ca_file, root, [...base, "egress", "ca_file"], context).path;
+  const caFile = egress.ca_file === undefined ? undefined : readAuthorities(egress.ca_file, root, [...base, "egress", "ca_file"], context);
   const noProxy = egress.no_proxy ?? noProxyFromEnvironment(env);
   // An empty value switches the environment's proxy off; an absent one does not.
   const written = nodeAt(root, path);
@@ -113,6 +113,14 @@ function buildEgress(egress: ExtensionFile["egress"], root: MapNode, base: Path,
   if ("proxy" in found.reading) return { proxy: found.reading.proxy, noProxy: egress.no_proxy ?? found.noProxy, caFile };
   report.fail({ file: context.path, line: 0, column: 0 }, path, `the environment variable ${found.variable} ${found.reading.fault}`);
   return { proxy: undefined, noProxy, caFile };
+}
+
+/** The file's full path. Without a certificate in it every upstream would be refused, and nobody would know why. */
+function readAuthorities(name: string, root: MapNode, path: Path, context: LoadContext): string {
+  const { path: full, text } = readBesideFile(name, root, path, context);
+  const fault = text === undefined ? undefined : authoritiesFault(text);
+  if (fault !== undefined) context.report.fail(placeAt(root, path), path, `this file ${fault}`);
+  return full;
 }
 
 /** A path written in a file, relative to the folder of that file. */

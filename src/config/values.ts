@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { isHeaderValue } from "../kernel/header-rules.ts";
-import { parseDecimal } from "../kernel/money.ts";
+import { nanoUsd, parseDecimal } from "../kernel/money.ts";
 import type { PriceOverride } from "./gateway-config.ts";
 
 /** Timers of Node.js end at 2^31 - 1 ms. */
@@ -61,6 +61,11 @@ export const duration = read("duration", "must be a duration such as `500ms`, `5
 export const size = read("size", "must be a size such as `32MiB`, or a number of bytes above 0", parseSize);
 /** µUSD per million tokens. */
 export const price = read("price", "must be US dollars per million tokens, from 0 to 1000000", parsePrice);
+/** Nano-USD. Beyond nine billion dollars the ledger's column ends. */
+export const dollarAmount = read("US dollars", "must be US dollars, from 0 to 1000000000, with at most nine decimals", (value) => {
+  const amount = parseDecimal(String(value), 9);
+  return amount === undefined || amount < 0n || amount > 1_000_000_000n * 1_000_000_000n ? undefined : nanoUsd(amount);
+});
 /** Parts per million. */
 export const multiplier = read("factor", "must be a factor from 0 to 1000 with at most six decimals", (value) => {
   const ppm = parseDecimal(String(value), 6);

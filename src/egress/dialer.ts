@@ -4,7 +4,7 @@
  * for the gateway's own errands.
  */
 import { lookup as systemLookup } from "node:dns";
-import type { LookupFunction } from "node:net";
+import { isIP, type LookupFunction } from "node:net";
 import type { ErrorCode } from "../kernel/error-codes.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import type { Secret } from "../kernel/secret.ts";
@@ -135,7 +135,7 @@ const guardedLookup: LookupFunction = (hostname, lookupOptions, callback) => {
 /** Metadata services: Google's by its name, the others by their addresses, which the guard takes as the operator's word. */
 function isMetadataOrigin(origin: string): boolean {
   const host = new URL(origin).hostname;
-  return host === "metadata.google.internal" || host.startsWith("169.254.") || host === "[fd00:ec2::254]" || host === "[fd00:ec2::23]";
+  return host === "metadata.google.internal" || (isIP(host) === 4 && host.startsWith("169.254.")) || host === "[fd00:ec2::254]" || host === "[fd00:ec2::23]";
 }
 
 const systemLookupOf: LookupFunction = (hostname, lookupOptions, callback) => systemLookup(hostname, lookupOptions, callback as never);

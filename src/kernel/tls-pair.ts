@@ -27,11 +27,17 @@ export function tlsFaults({ cert, key, clientCa }: TlsTexts): readonly TlsFault[
   const privateKey = privateKeyIn(key);
   if (typeof privateKey === "string") faults.push({ file: "key", message: privateKey });
   // OpenSSL takes a file without certificates for an empty list of authorities, and would then refuse every client.
-  if (clientCa !== undefined && certificatesIn(clientCa) === undefined) faults.push({ file: "clientCa", message: "holds no certificates in PEM, or a part of one cannot be read" });
+  const authorities = clientCa === undefined ? undefined : authoritiesFault(clientCa);
+  if (authorities !== undefined) faults.push({ file: "clientCa", message: authorities });
   if (certificates === undefined || typeof privateKey === "string") return faults;
   if (!certificates[0]!.checkPrivateKey(privateKey)) faults.push({ file: "key", message: "is not the key of the certificate" });
   else if (faults.length === 0) faults.push(...contextFaults({ cert, key, clientCa }));
   return faults;
+}
+
+/** Why a file cannot name authorities; undefined when it can. OpenSSL would pass over what it cannot read in silence. */
+export function authoritiesFault(text: string): string | undefined {
+  return certificatesIn(text) === undefined ? "holds no certificates in PEM, or a part of one cannot be read" : undefined;
 }
 
 const begin = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/g;

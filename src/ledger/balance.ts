@@ -16,6 +16,8 @@ export interface SpanSums {
   unresolved: bigint;
   /** Of calls that run. */
   held: bigint;
+  /** How much more the calls behind `held` may turn out to have cost, once their providers report. */
+  atRisk: bigint;
   holds: number;
 }
 
@@ -39,7 +41,7 @@ export class Balance {
     if (last?.span.id === span.id) return last;
     const known = this.#spans.find((sums) => sums.span.id === span.id);
     if (known !== undefined) return known;
-    const sums: SpanSums = { span, settled: 0n, estimated: 0n, unresolved: 0n, held: 0n, holds: 0 };
+    const sums: SpanSums = { span, settled: 0n, estimated: 0n, unresolved: 0n, held: 0n, atRisk: 0n, holds: 0 };
     this.#spans.push(sums);
     // A clock that jumped back opens an earlier window again.
     if (last !== undefined && last.span.startMs > span.startMs) this.#spans.sort((a, b) => a.span.startMs - b.span.startMs);
@@ -48,19 +50,21 @@ export class Balance {
   }
 
   /** Everything that counts at an instant: spent, and held for what runs. */
-  used(timeMs: number): { readonly settled: bigint; readonly held: bigint } {
+  used(timeMs: number): Pick<SpanSums, "settled" | "held" | "atRisk"> {
     const current = this.at(timeMs);
     if (this.#spans.length === 1) return current;
     const isRolling = this.budget.window.rule.kind === "rolling";
     let settled = 0n;
     let held = 0n;
+    let atRisk = 0n;
     for (const sums of this.#spans) {
       // A clock that jumped back leaves amounts ahead of it, which a sliding window must not forget.
       if (sums.span.startMs < current.span.countsFromMs || (sums.span.startMs > current.span.startMs && !isRolling)) continue;
       settled += sums.settled;
       held += sums.held;
+      atRisk += sums.atRisk;
     }
-    return { settled, held };
+    return { settled, held, atRisk };
   }
 
   /** No call runs and nothing counts any more. */

@@ -42,22 +42,27 @@ export interface Binding {
   readonly scope: Scope;
 }
 
-/** Finds the budgets of a scope; immutable. */
+/** Finds the budgets of a scope. */
 export interface BudgetBook {
-  readonly budgets: readonly Budget[];
+  /** All, with those that {@link BudgetBook.setOwn} gave. */
+  all(): readonly Budget[];
   /** All that bind an attempt with these memberships, in their order. */
   bindings(memberships: readonly Membership[]): readonly Binding[];
+  /** Gives a scope budgets of its own in place of earlier ones, as a key's own settings do; they come before all others. */
+  setOwn(scope: Scope, budgets: readonly Budget[]): void;
 }
 
 const none: readonly Budget[] = [];
+const nothing: readonly Binding[] = [];
 
 export function createBudgetBook(budgets: readonly Budget[]): BudgetBook {
   const pools = groupBy(budgets.filter(({ per }) => per === "pool"));
   const defaults = groupBy(budgets.filter(({ per }) => per === "member"));
+  const ownByScope = new Map<string, readonly Budget[]>();
 
   /** The nearest that has any: the scope's own, its group's for members, every scope's of its kind. */
   const nearest = ({ scope, inheritsFrom }: Membership): readonly Budget[] => {
-    const own = pools.get(scope);
+    const own = ownByScope.get(scope) ?? pools.get(scope);
     if (own !== undefined) return own;
     for (const group of inheritsFrom) {
       const inherited = defaults.get(group) ?? (idOf(group) === "" ? undefined : defaults.get(`${kindOf(group)}:*`));
@@ -66,9 +71,13 @@ export function createBudgetBook(budgets: readonly Budget[]): BudgetBook {
     return pools.get(`${kindOf(scope)}:*`) ?? none;
   };
   return {
-    budgets,
+    all: () => [...budgets, ...[...ownByScope.values()].flat()],
+    setOwn(scope, own) {
+      if (own.length === 0) ownByScope.delete(scope);
+      else ownByScope.set(scope, own);
+    },
     bindings(memberships) {
-      if (budgets.length === 0) return [];
+      if (budgets.length === 0 && ownByScope.size === 0) return nothing;
       const bindings: Binding[] = [];
       for (const membership of memberships) for (const budget of nearest(membership)) bindings.push({ budget, scope: membership.scope });
       return bindings;

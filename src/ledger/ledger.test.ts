@@ -39,23 +39,23 @@ const spender: Spender = {
   keyId: "key_a", userId: "ann", teamId: "payments", organizationId: null, endUserId: null, project: null, tags: ["ci"],
   sessionId: "s1", model: "claude-opus", provider: "anthropic", targetId: "t1",
 };
-const demand = (expected: number, bound: number | undefined = expected): Demand => ({ expected: usd(expected), bound: bound === undefined ? undefined : usd(bound) });
+const demand = (expected: number, bound: number | undefined = expected): Demand => ({ expected: usd(expected), risk: 0n, bound: bound === undefined ? undefined : usd(bound) });
 
 function admitted(ledger: Ledger, attemptId: string, wanted: Demand, who = spender, nowMs = startMs): Hold {
-  const decision = ledger.admit(attemptId, who, wanted, nowMs);
+  const decision = ledger.admit(attemptId, who, [wanted], nowMs);
   if (!decision.isAdmitted) throw new Error(`no room under ${decision.shortages.map(({ scope }) => scope).join()}`);
   return decision.hold;
 }
 
 const scopesShort = (ledger: Ledger, wanted: Demand, who = spender, nowMs = startMs): Scope[] => {
-  const decision = ledger.admit("refused", who, wanted, nowMs);
+  const decision = ledger.admit("refused", who, [wanted], nowMs);
   return decision.isAdmitted ? [] : decision.shortages.map(({ scope }) => scope);
 };
 
 describe("room", () => {
   it("is given to as many as fit, and to no more", () => {
     const ledger = createLedger(createBudgetBook([budget("team:payments", 1)]));
-    const results = Array.from({ length: 40 }, (_, index) => ledger.admit(`att${index}`, spender, demand(0.1), startMs).isAdmitted);
+    const results = Array.from({ length: 40 }, (_, index) => ledger.admit(`att${index}`, spender, [demand(0.1)], startMs).isAdmitted);
     expect(results.filter(Boolean)).toHaveLength(10);
   });
 
@@ -94,8 +94,8 @@ describe("room", () => {
   it("under a sliding window leaves step by step", () => {
     const window = windowOf("rolling: 24h");
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 1, { window })]));
-    ledger.restore(spender, startMs, usd(0.6), "reported");
-    ledger.restore(spender, startMs + 12 * 3_600_000, usd(0.3), "reported");
+    ledger.restore({ spender, dispatchedAtMs: startMs, amountNanoUsd: usd(0.6), source: "reported" });
+    ledger.restore({ spender, dispatchedAtMs: startMs + 12 * 3_600_000, amountNanoUsd: usd(0.3), source: "reported" });
     const settledAfter = (hours: number): bigint => ledger.balances(startMs + hours * 3_600_000)[0]!.settled;
     expect([settledAfter(13), settledAfter(23), settledAfter(25), settledAfter(38)]).toEqual([usd(0.9), usd(0.9), usd(0.3), 0n]);
   });
@@ -123,6 +123,41 @@ describe("members", () => {
   });
 });
 
+describe("a key's own budget", () => {
+  const own = (dollars: number, window = windowOf("month")): Budget => budget("key:key_a", dollars, { id: "key_a", window });
+
+  it("comes before the default of all keys, and goes again", () => {
+    const ledger = createLedger(createBudgetBook([budget("key:*", 1)]));
+    ledger.setOwn("key:key_a", [own(5)], []);
+    expect(scopesShort(ledger, demand(4), { ...spender, sessionId: null })).toEqual([]);
+    ledger.setOwn("key:key_a", [], []);
+    expect(scopesShort(ledger, demand(4))).toEqual(["key:key_a"]);
+  });
+
+  it("set later knows what was spent before, and counts what runs", () => {
+    const ledger = createLedger(createBudgetBook([]));
+    const hold = admitted(ledger, "att1", demand(0.5));
+    const other = { ...spender, keyId: "key_b" };
+    ledger.setOwn("key:key_a", [own(2)], [
+      { spender, dispatchedAtMs: startMs - 1_000, amountNanoUsd: usd(1), source: "reported" },
+      { spender: other, dispatchedAtMs: startMs - 1_000, amountNanoUsd: usd(9), source: "reported" },
+    ]);
+    expect(ledger.balances(startMs).map(({ settled, held }) => [settled, held])).toEqual([[usd(1), usd(0.5)]]);
+    ledger.settle(hold, usd(0.75), "reported");
+    expect(ledger.balances(startMs).map(({ settled, held }) => [settled, held])).toEqual([[usd(1.75), 0n]]);
+  });
+
+  it("with another amount keeps what was spent; with another window reads it anew", () => {
+    const ledger = createLedger(createBudgetBook([]));
+    const spent = [{ spender, dispatchedAtMs: startMs - 86_400_000, amountNanoUsd: usd(1), source: "reported" as const }];
+    ledger.setOwn("key:key_a", [own(2)], spent);
+    ledger.setOwn("key:key_a", [own(1)], []);
+    expect(scopesShort(ledger, demand(0.1))).toEqual(["key:key_a"]);
+    ledger.setOwn("key:key_a", [own(1, windowOf("day"))], spent);
+    expect(scopesShort(ledger, demand(0.1))).toEqual([]);
+  });
+});
+
 describe("growth", () => {
   it("is held within the overrun of a budget that lets replies finish, and refused beyond it", () => {
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 1, { overrunMaxNanoUsd: usd(0.5) })]));
@@ -138,17 +173,31 @@ describe("growth", () => {
     expect(ledger.raise(hold, usd(1.01), startMs)?.scope).toBe("key:key_a");
   });
 
+  it("of what may turn out dearer has to fit into the overrun as well, for all calls together, until it is known", () => {
+    const ledger = createLedger(createBudgetBook([budget("key:key_a", 2, { overrunMaxNanoUsd: usd(0.5) })]));
+    const warm: Demand = { expected: usd(0.1), risk: usd(0.9), bound: undefined };
+    const cold: Demand = { expected: usd(1), risk: 0n, bound: undefined };
+    const first = admitted(ledger, "att1", warm);
+    admitted(ledger, "att2", warm);
+    expect(scopesShort(ledger, warm)).toEqual(["key:key_a"]);
+    const decision = ledger.admit("att3", spender, [warm, cold], startMs);
+    expect(decision.isAdmitted && decision.hold.amount).toBe(usd(1));
+    if (decision.isAdmitted) ledger.release(decision.hold);
+    ledger.trueUp(first, usd(0.1), startMs);
+    expect(scopesShort(ledger, warm)).toEqual([]);
+  });
+
   it("gives way to a report that is lower, except under a strict budget", () => {
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 10), budget("team:payments", 10, { mode: "strict" })]));
     const hold = admitted(ledger, "att1", demand(1, 4));
-    ledger.lower(hold, usd(0.25));
+    ledger.trueUp(hold, usd(0.25), startMs);
     expect(ledger.balances(startMs).map(({ scope, held }) => [scope, held])).toEqual([["team:payments", usd(4)], ["key:key_a", usd(0.25)]]);
     expect(hold.amount).toBe(usd(4));
   });
 
   it("a call without an upper bound has no room under a strict budget", () => {
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 1_000, { mode: "strict" })]));
-    expect(scopesShort(ledger, { expected: usd(0.1), bound: undefined })).toEqual(["key:key_a"]);
+    expect(scopesShort(ledger, { expected: usd(0.1), risk: 0n, bound: undefined })).toEqual(["key:key_a"]);
   });
 });
 
@@ -187,16 +236,16 @@ describe("whatever happens in whatever order", () => {
             const who = spenders[each.who]!;
             const bound = each.expected + each.extra;
             const before = ledger.balances(nowMs);
-            const decision = ledger.admit(`att${serial++}`, who, { expected: each.expected, bound: each.unbounded ? undefined : bound }, nowMs);
+            const decision = ledger.admit(`att${serial++}`, who, [{ expected: each.expected, risk: 0n, bound: each.unbounded ? undefined : bound }], nowMs);
             if (decision.isAdmitted) running.push({ hold: decision.hold, atMs: nowMs, bound });
             else for (const state of before) expect(ledger.balances(nowMs)).toContainEqual(state);
           } else if (each.kind === "raise") {
             const model = running[each.pick % Math.max(1, running.length)];
-            // The caller cuts a reply that finds no room; it then costs what had been held before.
-            if (model !== undefined && ledger.raise(model.hold, each.needed < model.bound ? each.needed : model.bound, nowMs) !== undefined) ledger.lower(model.hold, 0n);
+            // The caller cuts a reply that finds no room; it then costs less than what had been held before.
+            if (model !== undefined && ledger.raise(model.hold, each.needed < model.bound ? each.needed : model.bound, nowMs) !== undefined) ledger.trueUp(model.hold, 0n, nowMs);
           } else if (each.kind === "lower") {
             const model = running[each.pick % Math.max(1, running.length)];
-            if (model !== undefined) ledger.lower(model.hold, each.needed);
+            if (model !== undefined && each.needed < model.hold.amount) ledger.trueUp(model.hold, each.needed, nowMs);
           } else if (each.kind === "release") {
             const model = take(each.pick);
             if (model !== undefined) ledger.release(model.hold);
@@ -222,7 +271,7 @@ describe("whatever happens in whatever order", () => {
   /** Against a ledger that is told the ended attempts only, in reverse: the order of settlements changes no sum. */
   function check(ledger: Ledger, nowMs: number, ended: readonly { readonly who: Spender; readonly atMs: number; readonly cost: bigint }[], running: readonly Model[]): void {
     const again = createLedger(createBudgetBook(budgets));
-    for (const { who, atMs, cost } of ended.toReversed()) again.restore(who, atMs, cost, "reported");
+    for (const { who, atMs, cost } of ended.toReversed()) again.restore({ spender: who, dispatchedAtMs: atMs, amountNanoUsd: cost, source: "reported" });
     const settledAgain = new Map(again.balances(nowMs).map(({ budget: { id }, scope, settled }) => [`${id} ${scope}`, settled]));
     for (const state of ledger.balances(nowMs)) {
       expect(state.settled).toBe(settledAgain.get(`${state.budget.id} ${state.scope}`) ?? 0n);

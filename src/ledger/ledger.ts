@@ -12,6 +12,8 @@ import { membershipsOf, type Scope, type Spender } from "./scope.ts";
 export interface Demand {
   /** Held by incremental budgets. */
   readonly expected: bigint;
+  /** How much more it costs if the prompt cache it counts on is cold; must fit within the overrun until the provider has reported. */
+  readonly risk: bigint;
   /** The most it can cost, held by strict budgets; undefined where there is no such bound. */
   readonly bound: bigint | undefined;
 }
@@ -22,6 +24,7 @@ interface Line {
   /** Of the window open at dispatch, to which the amount belongs whenever it is settled. */
   readonly sums: SpanSums;
   held: bigint;
+  risk: bigint;
 }
 
 /** Room kept for one attempt. */
@@ -29,9 +32,18 @@ export interface Hold {
   readonly attemptId: string;
   readonly spender: Spender;
   readonly heldSinceMs: number;
-  readonly lines: readonly Line[];
+  readonly lines: Line[];
   /** The largest of its lines: what it counts for if nothing more is ever heard of it. */
   amount: bigint;
+}
+
+/** An amount of an attempt that has ended. */
+export interface Spent {
+  readonly spender: Spender;
+  readonly dispatchedAtMs: number;
+  /** Nano-USD; may be negative for a correction. */
+  readonly amountNanoUsd: bigint;
+  readonly source: AmountSource;
 }
 
 /** A budget without room. */
@@ -50,25 +62,35 @@ export interface Shortage {
 export type Decision = { readonly isAdmitted: true; readonly hold: Hold } | { readonly isAdmitted: false; readonly shortages: readonly Shortage[] };
 
 export interface Ledger {
-  /** Replaces the budgets. What was spent under those that stay is kept; new ones begin at what {@link Ledger.restore} tells. */
-  configure(book: BudgetBook): void;
-  /** Room under every budget, or none under any. */
-  admit(attemptId: string, spender: Spender, demand: Demand, nowMs: number): Decision;
   /**
-   * Raises what is held to `needed` where it is less. Facts, such as a provider's report of its input, are held whatever there
-   * is; growth to come is held within the overrun of budgets that let replies finish.
+   * Gives a scope budgets of its own, from now on, in place of earlier ones of its own. What was spent under those that stay in
+   * the same window is known; for others it is read from `spent`, and calls that run count from now on.
    *
-   * @returns the budget that has no room for it; the reply must be cut then
+   * @param spent everything that counts of attempts that have ended, as far back as the budgets' windows reach
+   */
+  setOwn(scope: Scope, budgets: readonly Budget[], spent: readonly Spent[]): void;
+  /** Whether any budget binds; where none does, there is nothing to ask for. */
+  isBound(spender: Spender): boolean;
+  /**
+   * Room under every budget, or none under any.
+   *
+   * @param demands at least one; the first that fits is taken, so a careful one may be followed by one that is just enough
+   */
+  admit(attemptId: string, spender: Spender, demands: readonly Demand[], nowMs: number): Decision;
+  /**
+   * Raises what is held to `needed` where it is less, within the overrun of budgets that let replies finish.
+   *
+   * @returns the budget that has no room for it; it is held all the same, and the reply must be cut
    */
   raise(hold: Hold, needed: bigint, nowMs: number): Shortage | undefined;
-  /** Lowers what is held to `needed` where it is more, once an estimate has given way to a report. Strict budgets keep their bound. */
-  lower(hold: Hold, needed: bigint): void;
+  /** An estimate has given way to a report: what is held becomes `needed`, more or less. Strict budgets keep their bound; otherwise as `raise`. */
+  trueUp(hold: Hold, needed: bigint, nowMs: number): Shortage | undefined;
   /** Ends a hold with what the attempt cost. A second end is ignored. */
   settle(hold: Hold, cost: bigint, source: AmountSource): void;
   /** Ends a hold of an attempt that cost nothing. */
   release(hold: Hold): void;
   /** Adds what was spent before this process, or an adjusting entry. */
-  restore(spender: Spender, dispatchedAtMs: number, amount: bigint, source: AmountSource): void;
+  restore(spent: Spent): void;
   /** Of a budget, or of all: what is spent and held now. */
   balances(nowMs: number): readonly BalanceState[];
   holds(): readonly Hold[];
@@ -86,84 +108,77 @@ export interface BalanceState {
 }
 
 export function createLedger(book: BudgetBook): Ledger {
-  let current = book;
   const balances = new Map<string, Balance>();
   const open = new Map<string, Hold>();
 
+  /** One for each budget and scope; a budget that gets another window begins a new one. */
   const balanceOf = (binding: Binding): Balance => {
-    const id = `${binding.budget.id} ${binding.scope}`;
+    const { budget, scope } = binding;
+    const id = `${budget.id} ${budget.window.key} ${scope}`;
     let balance = balances.get(id);
     if (balance === undefined) {
       balance = new Balance(binding);
       balances.set(id, balance);
     }
+    balance.budget = budget;
     return balance;
   };
 
   return {
-    configure(next) {
-      current = next;
-      const byId = new Map(next.budgets.map((budget) => [budget.id, budget]));
-      for (const [id, balance] of balances) {
-        const budget = byId.get(balance.budget.id);
-        if (budget === undefined) balances.delete(id);
-        else balance.budget = budget;
+    setOwn(scope, budgets, spent) {
+      const before = new Set(balances.values());
+      book.setOwn(scope, budgets);
+      const added = new Set(budgets.map((budget) => balanceOf({ budget, scope })).filter((balance) => !before.has(balance)));
+      if (added.size === 0) return;
+      const belongs = (spender: Spender): boolean => membershipsOf(spender).some((membership) => membership.scope === scope);
+      for (const each of spent.filter(({ spender }) => belongs(spender))) for (const balance of added) addTo(balance.at(each.dispatchedAtMs), each.amountNanoUsd, each.source);
+      for (const hold of open.values()) {
+        if (!belongs(hold.spender)) continue;
+        for (const balance of added) {
+          const sums = balance.at(hold.heldSinceMs);
+          sums.held += hold.amount;
+          sums.holds++;
+          hold.lines.push({ balance, sums, held: hold.amount, risk: 0n });
+        }
       }
     },
-    admit(attemptId, spender, demand, nowMs) {
-      const bound = current.bindings(membershipsOf(spender)).map(balanceOf);
-      const shortages = bound.map((balance) => shortageOf(balance, neededBy(balance, demand), nowMs, 0n)).filter((shortage) => shortage !== undefined);
-      if (shortages.length > 0) return { isAdmitted: false, shortages };
-      let amount = demand.expected;
-      const lines = bound.map((balance): Line => {
-        const held = neededBy(balance, demand)!;
-        const sums = balance.at(nowMs);
-        sums.held += held;
-        sums.holds++;
-        if (held > amount) amount = held;
-        return { balance, sums, held };
-      });
-      const hold: Hold = { attemptId, spender, heldSinceMs: nowMs, lines, amount };
-      open.set(attemptId, hold);
-      return { isAdmitted: true, hold };
+    isBound: (spender) => book.bindings(membershipsOf(spender)).length > 0,
+    admit(attemptId, spender, demands, nowMs) {
+      const bound = book.bindings(membershipsOf(spender)).map(balanceOf);
+      let shortages: readonly Shortage[] = [];
+      for (const demand of demands) {
+        shortages = bound.flatMap((balance) => shortageOf(balance, demand, nowMs) ?? []);
+        if (shortages.length > 0) continue;
+        const hold = holdFor({ attemptId, spender, heldSinceMs: nowMs, lines: bound.map((balance) => lineOf(balance, demand, nowMs)), amount: demand.expected });
+        open.set(attemptId, hold);
+        return { isAdmitted: true, hold };
+      }
+      return { isAdmitted: false, shortages };
     },
     raise(hold, needed, nowMs) {
       if (!open.has(hold.attemptId)) return undefined;
-      let shortage: Shortage | undefined;
-      for (const line of hold.lines) {
-        const more = needed - line.held;
-        if (more <= 0n) continue;
-        shortage ??= shortageOf(line.balance, more, nowMs, line.balance.budget.overrunMaxNanoUsd);
-        line.sums.held += more;
-        line.held = needed;
-      }
-      if (needed > hold.amount) hold.amount = needed;
-      return shortage;
+      return change(hold, nowMs, (line) => (needed > line.held ? needed : line.held));
     },
-    lower(hold, needed) {
-      if (!open.has(hold.attemptId)) return;
-      let amount = needed;
+    trueUp(hold, needed, nowMs) {
+      if (!open.has(hold.attemptId)) return undefined;
       for (const line of hold.lines) {
-        if (line.held > needed && line.balance.budget.mode === "incremental") {
-          line.sums.held -= line.held - needed;
-          line.held = needed;
-        }
-        if (line.held > amount) amount = line.held;
+        line.sums.atRisk -= line.risk;
+        line.risk = 0n;
       }
-      hold.amount = amount;
+      return change(hold, nowMs, (line) => (line.balance.budget.mode === "strict" && line.held > needed ? line.held : needed));
     },
     settle(hold, cost, source) {
       if (!open.delete(hold.attemptId)) return;
-      for (const { sums, held } of hold.lines) {
-        giveBack(sums, held);
-        addTo(sums, cost, source);
+      for (const line of hold.lines) {
+        giveBack(line);
+        addTo(line.sums, cost, source);
       }
     },
     release(hold) {
-      if (open.delete(hold.attemptId)) for (const { sums, held } of hold.lines) giveBack(sums, held);
+      if (open.delete(hold.attemptId)) for (const line of hold.lines) giveBack(line);
     },
-    restore(spender, dispatchedAtMs, amount, source) {
-      for (const binding of current.bindings(membershipsOf(spender))) addTo(balanceOf(binding).at(dispatchedAtMs), amount, source);
+    restore({ spender, dispatchedAtMs, amountNanoUsd, source }) {
+      for (const binding of book.bindings(membershipsOf(spender))) addTo(balanceOf(binding).at(dispatchedAtMs), amountNanoUsd, source);
     },
     balances: (nowMs) => [...balances.values()].map((balance) => stateOf(balance, nowMs)),
     holds: () => [...open.values()],
@@ -174,17 +189,65 @@ function neededBy({ budget }: Balance, demand: Demand): bigint | undefined {
   return budget.mode === "strict" ? demand.bound : demand.expected;
 }
 
-function shortageOf(balance: Balance, needed: bigint | undefined, nowMs: number, overrun: bigint): Shortage | undefined {
-  const { budget, scope } = balance;
-  const { settled, held } = balance.used(nowMs);
-  const isFull = needed === undefined || settled + held + needed > budget.amountNanoUsd + overrun || budget.amountNanoUsd === 0n;
-  return isFull ? { budget, scope, settled, held, needed, endMs: balance.at(nowMs).span.endMs } : undefined;
+/** A strict budget holds the cold price already. */
+function riskFor({ budget }: Balance, demand: Demand): bigint {
+  return budget.mode === "strict" ? 0n : demand.risk;
 }
 
-function giveBack(sums: SpanSums, held: bigint): void {
+function shortageOf(balance: Balance, demand: Demand, nowMs: number): Shortage | undefined {
+  const { budget } = balance;
+  const { settled, held, atRisk } = balance.used(nowMs);
+  const needed = neededBy(balance, demand);
+  if (needed === undefined || budget.amountNanoUsd === 0n) return shortage(balance, needed, nowMs);
+  const risk = riskFor(balance, demand);
+  const total = settled + held + needed;
+  // What may turn out dearer shares the overrun with running replies; without any risk of its own, a call adds none to it.
+  const fits = total <= budget.amountNanoUsd && (risk === 0n || total + atRisk + risk <= budget.amountNanoUsd + budget.overrunMaxNanoUsd);
+  return fits ? undefined : shortage(balance, needed, nowMs);
+}
+
+function shortage(balance: Balance, needed: bigint | undefined, nowMs: number): Shortage {
+  const { settled, held } = balance.used(nowMs);
+  return { budget: balance.budget, scope: balance.scope, settled, held, needed, endMs: balance.at(nowMs).span.endMs };
+}
+
+function lineOf(balance: Balance, demand: Demand, nowMs: number): Line {
+  const held = neededBy(balance, demand) ?? 0n;
+  const risk = riskFor(balance, demand);
+  const sums = balance.at(nowMs);
+  sums.held += held;
+  sums.atRisk += risk;
+  sums.holds++;
+  return { balance, sums, held, risk };
+}
+
+function holdFor(hold: Hold): Hold {
+  for (const line of hold.lines) if (line.held > hold.amount) hold.amount = line.held;
+  return hold;
+}
+
+/** Gives each line its new amount; the first budget that this takes beyond its overrun is told. */
+function change(hold: Hold, nowMs: number, heldBy: (line: Line) => bigint): Shortage | undefined {
+  let found: Shortage | undefined;
+  hold.amount = 0n;
+  for (const line of hold.lines) {
+    const more = heldBy(line) - line.held;
+    line.sums.held += more;
+    line.held += more;
+    if (line.held > hold.amount) hold.amount = line.held;
+    if (more <= 0n || found !== undefined) continue;
+    const { budget } = line.balance;
+    const { settled, held } = line.balance.used(nowMs);
+    if (settled + held > budget.amountNanoUsd + budget.overrunMaxNanoUsd) found = shortage(line.balance, more, nowMs);
+  }
+  return found;
+}
+
+function giveBack({ sums, held, risk }: Line): void {
   sums.held -= held;
+  sums.atRisk -= risk;
   sums.holds--;
-  assert(sums.held >= 0n && sums.holds >= 0, "more was given back than was held");
+  assert(sums.held >= 0n && sums.atRisk >= 0n && sums.holds >= 0, "more was given back than was held");
 }
 
 function addTo(sums: SpanSums, amount: bigint, source: AmountSource): void {

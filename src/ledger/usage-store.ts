@@ -1,6 +1,7 @@
 /** Port for reading the ledger: spend by any dimension, and the rows themselves. */
 import type { NanoUsd } from "../kernel/money.ts";
 import type { TokenCounts, UsageSource } from "../kernel/usage.ts";
+import type { Spent } from "./ledger.ts";
 
 /** A dimension to group by. */
 export type UsageDimension = "key" | "user" | "team" | "project" | "model" | "provider" | "day" | "session" | "agent";
@@ -41,6 +42,8 @@ export interface LedgerRow {
   readonly keyId: string;
   readonly userId: string | null;
   readonly teamId: string | null;
+  readonly organizationId: string | null;
+  readonly endUserId: string | null;
   readonly project: string | null;
   readonly tags: readonly string[];
   readonly sessionId: string | null;
@@ -48,6 +51,8 @@ export interface LedgerRow {
   readonly parentAgentId: string | null;
   readonly requestClass: string | null;
   readonly requestedModel: string;
+  /** Public name of the model that served. */
+  readonly model: string;
   readonly upstreamModel: string;
   readonly servedModel: string;
   readonly provider: string;
@@ -60,6 +65,8 @@ export interface LedgerRow {
   readonly serverToolUses: Readonly<Record<string, number>>;
   /** With adjustments. */
   readonly costNanoUsd: NanoUsd;
+  /** What was held for it last under budgets. */
+  readonly holdNanoUsd: NanoUsd;
   readonly priceRow: string;
   readonly isProvisional: boolean;
   readonly isUnpriced: boolean;
@@ -84,6 +91,14 @@ export interface Adjustment {
 }
 
 export interface UsageStore {
+  /**
+   * Everything that counts under budgets: of attempts begun at `sinceMs` or later that have ended, however they ended; those of
+   * one spender within one minute as one amount. Adjustments are in it, and unresolved attempts without one count at what was
+   * held for them last.
+   *
+   * @param hasSessions false: sessions are left out, which makes far fewer rows
+   */
+  spentSince(sinceMs: number, hasSessions: boolean): Promise<readonly Spent[]>;
   groupBy(dimension: UsageDimension, filter: UsageFilter): Promise<readonly UsageGroup[]>;
   /** Newest first, at most `limit`. */
   rows(filter: UsageFilter, limit: number): Promise<readonly LedgerRow[]>;

@@ -41,6 +41,7 @@ describe("the file", () => {
   it("lists only models that have an exact card", () => {
     expect(book.models("anthropic")).toContain("claude-opus-5-5");
     expect(book.models("demo")).toEqual(book.models("anthropic"));
+    expect(book.models("demo").every((model) => book.cardFor({ provider: "demo", model, speed: undefined, inferenceGeo: undefined, serviceTier: undefined })?.id === "demo/simulated")).toBe(true);
     expect(book.models("nowhere")).toEqual([]);
     for (const model of book.models("anthropic")) expect(cardFor(model)?.isProvisional).toBe(false);
   });

@@ -5,11 +5,24 @@
 import priceFile from "./price-book.json" with { type: "json" };
 import { claudeFamily, normalizeModelName } from "./model-name.ts";
 import type { PriceCard, PriceQuery, TokenPrices } from "./price-card.ts";
-import { rowId, type PriceFile, type PriceRow } from "./price-row.ts";
+import { rowId, simulatedProvider, simulatedRowId, type PriceFile, type PriceRow } from "./price-row.ts";
 
 /** Answers are kept per query; names come from clients, so the memory is bounded. */
 const answersMax = 4096;
 const bookOfKind: Readonly<Record<string, string>> = { demo: "anthropic", foundry: "anthropic", "anthropic-aws": "anthropic", mantle: "bedrock" };
+
+/** Of every name that the simulation answers to. */
+const simulatedCard: PriceCard = {
+  id: simulatedRowId,
+  provider: simulatedProvider,
+  model: "simulated",
+  prices: { input: 0n, cacheRead: 0n, cacheWrite5m: 0n, cacheWrite1h: 0n, output: 0n },
+  longContext: undefined,
+  serverToolUses: {},
+  source: "",
+  checkedOn: "",
+  isProvisional: false,
+};
 
 /** Read-only; safe to share between requests. */
 export interface PriceBook {
@@ -59,6 +72,7 @@ export function createPriceBook(file: PriceFile): PriceBook {
   };
   return {
     cardFor(query) {
+      if (query.provider === simulatedProvider) return simulatedCard;
       const key = `${query.provider}\n${query.model}\n${query.speed ?? ""}\n${query.inferenceGeo ?? ""}\n${query.serviceTier ?? ""}`;
       const known = answers.get(key);
       if (known !== undefined || answers.has(key)) return known;

@@ -30,7 +30,7 @@ export interface PriceCard {
 
 /** What decides the price of an attempt. */
 export interface PriceQuery {
-  /** Kind of the provider: `anthropic`, later `bedrock`, `vertex`, … `demo` uses Anthropic's list. */
+  /** Kind of the provider: `anthropic`, later `bedrock`, `vertex`, … `demo` costs nothing. */
   readonly provider: string;
   readonly model: string;
   readonly speed: string | undefined;

@@ -24,6 +24,12 @@ export interface PriceRow {
   readonly checkedOn: string;
 }
 
+/** Kind of the provider whose answers are simulated: whatever it counts is no money. */
+export const simulatedProvider = "demo";
+
+/** Id of its price row, the same for all names. */
+export const simulatedRowId = `${simulatedProvider}/simulated`;
+
 /** The whole file. */
 export interface PriceFile {
   readonly rows: readonly PriceRow[];

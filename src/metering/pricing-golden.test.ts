@@ -48,7 +48,7 @@ const bills: readonly (readonly [string, string, string, string, Counts, bigint]
   ["Haiku 4.5", "anthropic", "claude-haiku-4-5-20251001", "", [4321, 8765, 219, 31, 100], 6_033_250_000n],
   ["Haiku 3.5", "anthropic", "claude-3-5-haiku-latest", "", [4321, 8765, 219, 31, 100], 4_826_600_000n],
   ["Haiku 3, whose cache prices are no multiples", "anthropic", "claude-3-haiku-20240307", "", [4321, 8765, 219, 31, 100], 1_549_400_000n],
-  ["the demo provider costs what Anthropic costs", "demo", "claude-opus-5-5", "", [1000, 0, 0, 0, 500], 14_000_000_000n],
+  ["the demo provider, which is a simulation and no money", "demo", "claude-opus-5-5", "fast", [1000, 20, 30, 40, 500], 0n],
   ["Bedrock, global profile", "bedrock", "global.anthropic.claude-opus-4-8", "", [11, 22, 33, 44, 55], 2_087_250_000n],
   ["Bedrock, US profile", "bedrock", "us.anthropic.claude-opus-4-8", "", [11, 22, 33, 44, 55], 2_295_975_000n],
   ["Bedrock, one region", "bedrock", "anthropic.claude-haiku-4-5-20251001-v1:0", "", [11, 22, 33, 44, 55], 459_195_000n],
@@ -71,5 +71,6 @@ it.each(bills)("%s", (_name, provider, upstreamModel, variant, [input, cacheRead
   };
   const prices = { multiplierPpm: 1_000_000n, overrides: new Map() };
   const priced = priceUsage({ usage, provider, upstreamModel, priceModel: undefined, override: undefined, book, prices });
+  if (provider === "demo") expect(priced.priceRows).toBe("demo/simulated");
   expect(priced).toMatchObject({ costPicoUsd: pico, costNanoUsd: (pico + 999n) / 1000n, isProvisional: false, isUnpriced: false });
 });

@@ -4,7 +4,7 @@ import { nanoFromPico, picoUsd, type NanoUsd, type PicoUsd } from "../kernel/mon
 import type { TokenCounts, Usage, UsagePart } from "../kernel/usage.ts";
 import type { PriceBook } from "./price-book.ts";
 import type { PriceCard, TokenPrices } from "./price-card.ts";
-import { longContextId } from "./price-row.ts";
+import { longContextId, simulatedProvider, simulatedRowId } from "./price-row.ts";
 
 const unchangedPpm = 1_000_000n;
 
@@ -52,6 +52,8 @@ export type PriceUsage = (input: PricingInput) => PricedUsage;
 export const priceUsage: PriceUsage = (input) => {
   const { usage } = input;
   if (usage.source === "none" || usage.source === "unresolved") return nothingPriced;
+  // Neither list prices nor an operator's own make money of a simulation.
+  if (input.provider === simulatedProvider) return { ...nothingPriced, priceRows: simulatedRowId };
   const sum = { cost: 0n, priceRows: "", isProvisional: false, isUnpriced: false };
   for (const part of usage.parts) if (part.isBilled !== false) addPart(sum, input, part);
   addServerTools(sum, input);

@@ -3,6 +3,7 @@
  * only then is there an Admission, without which the dialer sends nothing.
  */
 import { mintAdmission } from "../egress/admission.ts";
+import { nanoUsd } from "../kernel/money.ts";
 import { newId, type Id } from "../kernel/ids.ts";
 import { attributionOf } from "./attribution.ts";
 import type { AttemptOpening } from "./books.ts";
@@ -29,12 +30,16 @@ export function openingFor(services: Services, planned: Planned, target: Planned
     keyId: principal.keyId,
     userId: principal.userId,
     teamId: principal.teamId,
+    organizationId: null,
+    endUserId: null,
     ...attributionOf(exchange.request.headers, principal),
     requestedModel: facts.model,
+    model: facts.model,
     upstreamModel: target.upstreamModel,
     provider: target.place.name,
     targetId: target.target.id,
     isStreaming: facts.isStreaming,
     requestBytes: payload.bytes.length,
+    holdNanoUsd: nanoUsd(0n),
   };
 }

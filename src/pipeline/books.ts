@@ -16,6 +16,8 @@ export interface AttemptOpening {
   readonly keyId: string;
   readonly userId: string | null;
   readonly teamId: string | null;
+  readonly organizationId: string | null;
+  readonly endUserId: string | null;
   /** From `x-litellm-tags: project:NAME`; the other tags as they came. */
   readonly project: string | null;
   readonly tags: readonly string[];
@@ -24,12 +26,16 @@ export interface AttemptOpening {
   readonly parentAgentId: string | null;
   readonly requestClass: string | null;
   readonly requestedModel: string;
+  /** Public name of the model that serves. */
+  readonly model: string;
   /** The name sent upstream. */
   readonly upstreamModel: string;
   readonly provider: string;
   readonly targetId: string;
   readonly isStreaming: boolean;
   readonly requestBytes: number;
+  /** Room kept under budgets; 0 where none binds. */
+  readonly holdNanoUsd: NanoUsd;
 }
 
 /** How an attempt ended. */
@@ -74,6 +80,8 @@ export interface Books {
   openEntry(opening: AttemptOpening): Promise<void>;
   /** Opens a further attempt of an open request; as `openEntry` otherwise. */
   openAttempt(opening: AttemptOpening): Promise<void>;
+  /** What is held for an open attempt from now on. Written with the next commit; nobody waits for it, and a store that is down loses it. */
+  raiseHold(attemptId: Id<"att">, holdNanoUsd: NanoUsd): void;
   /**
    * Closes an attempt. Kept in memory and tried again while the store is down, so it never rejects; a second closing of
    * one attempt is ignored.

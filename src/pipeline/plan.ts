@@ -36,7 +36,7 @@ function accessibleRoute(received: Received, requested: string): Route {
   const { exchange, principal } = received;
   const { routes } = exchange.snapshot;
   const name = resolveAlias(principal.key?.aliases ?? {}, requested);
-  const route = exchange.ingress.hasCloudNames ? routes.resolveCloudName(name) : routes.resolve(name);
+  const route = exchange.ingress.hasCloudNames ? routes.resolveCloudName(name, exchange.ingress.envelope) : routes.resolve(name);
   if (route !== undefined && mayUseRoute(principal, route)) return route;
   throw modelUnavailable(received, requested);
 }

@@ -26,8 +26,10 @@ export interface RouteTable {
   /**
    * As `resolve`, for clients that name models as their cloud does: a public name, the id or ARN that a target is configured
    * with, or a cloud's id of a Claude model, which counts as the name Anthropic gives it.
+   *
+   * @param envelope of the client; what is lent serves its own cloud's paths only
    */
-  resolveCloudName(name: string): Route | undefined;
+  resolveCloudName(name: string, envelope?: string): Route | undefined;
   /** Public names to list, patterns expanded over `knownNames`, hidden aliases left out; in file order. */
   list(knownNames: readonly string[]): readonly Route[];
   /** Every Claude name resolves, and to itself: the upstream is asked for no other model than the client names. */

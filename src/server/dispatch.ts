@@ -19,6 +19,7 @@ import { inferenceProfiles } from "./ingress/bedrock-profiles.ts";
 import { listModels, showModel, wantsAnthropic } from "./models.ts";
 import { guardRequest } from "./request-guard.ts";
 import type { ErrorShape, OpenAnswer, RouteMatch, Router } from "./route-table.ts";
+import { shapeOfPath, unknownPath } from "./unknown-path.ts";
 
 export interface DispatchOptions {
   readonly services: Services;
@@ -192,18 +193,9 @@ function shapeFor({ match: { row }, request }: Matched): ErrorShape {
   return row.plane === "models" && wantsAnthropic(request) ? "anthropic" : row.errors;
 }
 
-/** Before a row is known, the caller's own habits tell its error shape. */
+/** Before a row is known, the path's prefix and the caller's own habits tell its error shape. */
 function guessShape(request: IncomingMessage): ErrorShape {
-  const url = request.url ?? "";
-  const isAnthropic = url.startsWith("/anthropic") || url.startsWith("/v1/messages") || wantsAnthropic(request);
-  return isAnthropic ? "anthropic" : "litellm";
-}
-
-function unknownPath(path: string): GatewayError {
-  if (path.startsWith("/v1/v1/") || path.startsWith("/anthropic/v1/v1/")) {
-    return new GatewayError("client_path_unknown", { publicText: "The path has /v1 twice: the base URL must end before /v1, for instance ANTHROPIC_BASE_URL=http://127.0.0.1:4000." });
-  }
-  return new GatewayError("client_path_unknown");
+  return shapeOfPath(request.url ?? "") ?? (wantsAnthropic(request) ? "anthropic" : "litellm");
 }
 
 function refuse(options: DispatchOptions, response: ServerResponse, fault: GatewayError, shape: ErrorShape, requestId: string): void {

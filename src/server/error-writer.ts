@@ -2,6 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { dialects } from "../dialects/registry.ts";
 import type { GatewayError } from "../kernel/gateway-error.ts";
+import { renderBedrockError } from "./ingress/bedrock.ts";
 import type { ErrorShape } from "./route-table.ts";
 
 /** LiteLLM's names for the faults its clients look at (BerriAI/litellm proxy, error table as of 1.104). */
@@ -20,10 +21,9 @@ export function writeError(response: ServerResponse, error: GatewayError, shape:
     response.destroy();
     return;
   }
-  const anthropic = dialects["anthropic-messages"].renderError(error, requestId);
-  const text = shape === "anthropic" ? anthropic.body : renderLitellm(error);
-  const body = Buffer.from(text);
-  response.writeHead(anthropic.status, { ...anthropic.headers, "x-tollgate-request-id": requestId, "content-length": body.length });
+  const rendered = shape === "bedrock" ? renderBedrockError(error, requestId) : dialects["anthropic-messages"].renderError(error, requestId);
+  const body = Buffer.from(shape === "litellm" ? renderLitellm(error) : rendered.body);
+  response.writeHead(rendered.status, { ...rendered.headers, "x-tollgate-request-id": requestId, "content-length": body.length });
   response.end(body);
 }
 

@@ -8,7 +8,7 @@ import type { Ingress } from "../pipeline/ingress.ts";
 import type { Operation } from "../providers/provider.ts";
 
 /** How a refusal on this row is written. */
-export type ErrorShape = "anthropic" | "litellm";
+export type ErrorShape = "anthropic" | "bedrock" | "litellm";
 
 interface RowBase {
   readonly methods: readonly string[];

@@ -42,13 +42,13 @@ function bedrockRows(): RouteRow[] {
     methods: ["POST"],
     path: `/bedrock/model/{model}/${action}`,
     open: ({ model = "" }) => ({ operation: action === "count-tokens" ? "count_tokens" : "messages", ingress: createBedrockIngress(model, action) }),
-    errors: "anthropic",
+    errors: "bedrock",
     audit: "entry",
   });
   return [
     ...(["invoke", "invoke-with-response-stream", "count-tokens"] as const).map(row),
-    { plane: "open", methods: ["GET"], path: "/bedrock/inference-profiles", answer: "profiles", errors: "anthropic", audit: "none" },
-    { plane: "open", methods: ["GET"], path: "/bedrock/inference-profiles/{id...}", answer: "profile", errors: "anthropic", audit: "none" },
+    { plane: "open", methods: ["GET"], path: "/bedrock/inference-profiles", answer: "profiles", errors: "bedrock", audit: "none" },
+    { plane: "open", methods: ["GET"], path: "/bedrock/inference-profiles/{id...}", answer: "profile", errors: "bedrock", audit: "none" },
   ];
 }
 

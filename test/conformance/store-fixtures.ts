@@ -23,6 +23,8 @@ export function openingOf(members: Partial<AttemptOpening> = {}): AttemptOpening
     keyId: "key_A",
     userId: "ada",
     teamId: "platform",
+    organizationId: null,
+    endUserId: null,
     project: "apollo",
     tags: [],
     sessionId: "session-1",
@@ -30,11 +32,13 @@ export function openingOf(members: Partial<AttemptOpening> = {}): AttemptOpening
     parentAgentId: null,
     requestClass: null,
     requestedModel: "claude-sonnet",
+    model: "claude-sonnet",
     upstreamModel: "claude-sonnet-4-5",
     provider: "anthropic",
     targetId: "target-1",
     isStreaming: true,
     requestBytes: 1_234,
+    holdNanoUsd: nanoUsd(0n),
     ...members,
   };
 }

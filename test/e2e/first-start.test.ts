@@ -89,7 +89,7 @@ describe("the first start", () => {
     }
   }, 60_000);
 
-  it("prints a command that bash runs as it stands, and whose answer is in the ledger with its cost", async () => {
+  it("prints a command that bash runs as it stands, and whose answer is in the ledger and costs no money", async () => {
     const gateway = start();
     const printed = await printedBy(gateway);
     const exports = Object.fromEntries([...printed.matchAll(/^ +export (\w+)=(\S+)$/gm)].map(([, name, value]) => [name!, value!]));
@@ -107,10 +107,15 @@ describe("the first start", () => {
     });
     const model = /"model":"([^"]+)"/.exec(command)![1];
     expect(line).toMatchObject({ value: model, attempts: 1, unresolved_attempts: 0, unpriced_attempts: 0 });
-    expect(Number(line["cost_usd"])).toBeGreaterThan(0);
-    expect(line["reported_usd"]).toBe(line["cost_usd"]);
+    expect([line["cost_usd"], line["input_tokens"]]).toEqual(["0.00", expect.any(Number)]);
+    expect(Number(line["output_tokens"])).toBeGreaterThan(0);
+    const adminKey = readFileSync(dataFile("admin-key"), "utf8").trim();
+    const report = (await (await fetch(`${await gateway.ready}/api/v1/usage?rows=1`, { headers: { authorization: `Bearer ${adminKey}` } })).json()) as { simulated_attempts: number; rows: Record<string, unknown>[] };
+    expect([report.simulated_attempts, report.rows[0]!["price_row"], report.rows[0]!["is_unpriced"]]).toEqual([1, "demo/simulated", false]);
     const table = await run(process.execPath, [launcher, "usage", "--by", "model"], exports);
     expect(table.stdout).toContain(model);
+    expect(table.stdout).toMatch(/^From \d{4}-\d\d-\d\d \d\d:\d\d to .* \(UTC\)\.$/m);
+    expect(table.stdout).toMatch(/built-in demo answered 1 attempt; it is a simulation and costs nothing/);
     await stop(gateway);
   }, 60_000);
 

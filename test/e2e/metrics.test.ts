@@ -81,7 +81,7 @@ describe("who may read", () => {
     const site = createProcessSite(stage.fake.url, `metrics: {port: ${port}}`);
     const gateway = site.start();
     expect(await gateway.exit).toBe(1);
-    expect(gateway.stderr()).toContain(`port ${port}`);
+    expect(gateway.stderr()).toContain(`127.0.0.1:${port} already`);
     await new Promise((done) => other.close(done));
     site.remove();
   });

@@ -15,6 +15,8 @@ export function ledgerRow(members: Partial<LedgerRow> = {}): LedgerRow {
     keyId: "key_1",
     userId: "ada",
     teamId: "engines",
+    organizationId: null,
+    endUserId: null,
     project: null,
     tags: [],
     sessionId: "session-1",
@@ -22,6 +24,7 @@ export function ledgerRow(members: Partial<LedgerRow> = {}): LedgerRow {
     parentAgentId: null,
     requestClass: null,
     requestedModel: "claude-opus-4-8",
+    model: "claude-opus-4-8",
     upstreamModel: "claude-opus-4-8",
     servedModel: "claude-opus-4-8",
     provider: "anthropic",
@@ -33,6 +36,7 @@ export function ledgerRow(members: Partial<LedgerRow> = {}): LedgerRow {
     counts: { input: 1, cacheRead: 2, cacheWrite5m: 3, cacheWrite1h: 4, output: 5 },
     serverToolUses: {},
     costNanoUsd: nanoUsd(1_000_000_000n),
+    holdNanoUsd: nanoUsd(0n),
     priceRow: "row",
     isProvisional: false,
     isUnpriced: false,
@@ -73,6 +77,7 @@ export function createMemoryUsageStore(rows: readonly LedgerRow[]): UsageStore {
     },
     provisionalRows: async () => [],
     adjust: async () => {},
+    spentSince: () => Promise.resolve([]),
     unresolvedCount: async () => rows.filter(({ state }) => state === "unresolved").length,
   };
 }

@@ -2,8 +2,9 @@
  * Connections to one origin: idle ones are reused, newest first, and each live request has its own, because a live stream
  * holds its connection for minutes. Opens them directly or through a CONNECT proxy.
  */
-import { connect as connectTcp, type LookupFunction, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type LookupFunction, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import { adviceFor, proxyRefusal } from "./dial-words.ts";
 import { createConnection, encodeHead, type Connection, type HeadParts, type ExchangeSink, type SharedReader, type WireRequest } from "./connection.ts";
 import { createResponseParser } from "./response-parser.ts";
 
@@ -156,12 +157,13 @@ function dial(options: PoolOptions, url: URL, session: Buffer | undefined, sink:
       current?.destroy();
       sink.failed(kind, detail);
     });
-  const follow = (socket: Socket, event: "connect" | "secureConnect", next: () => void): void => {
+  const follow = (socket: Socket, event: "connect" | "secureConnect", peer: "proxy" | "upstream", next: () => void): void => {
     current = socket;
     socket.setTimeout(options.connectMs);
-    const onError = (fault: Error & { code?: string }): void => fail("refused", `${fault.code ?? fault.name} ${fault.message}`);
-    const onTimeout = (): void => fail("timeout", "no connection in time");
-    const onClose = (): void => fail("refused", "the connection was closed while opening");
+    const advise = (detail: string, code: string | undefined): string => `${peer === "proxy" ? "the proxy: " : ""}${detail}${adviceFor(peer, code)}`;
+    const onError = (fault: Error & { code?: string }): void => fail("refused", advise(`${fault.code ?? fault.name} ${fault.message}`, fault.code));
+    const onTimeout = (): void => fail("timeout", advise("no connection in time", undefined));
+    const onClose = (): void => fail("refused", advise("the connection was closed while opening", undefined));
     socket.once("error", onError).once("timeout", onTimeout).once("close", onClose);
     socket.once(event, () => {
       socket.off("error", onError).off("timeout", onTimeout).off("close", onClose);
@@ -169,23 +171,26 @@ function dial(options: PoolOptions, url: URL, session: Buffer | undefined, sink:
     });
   };
   const ready = (socket: Socket, reader?: SharedReader): void => over(() => sink.ready(socket, reader));
+  const trust = options.certificates === undefined ? {} : { ca: [...options.certificates] };
   const secure = (under: Socket | undefined): void => {
     const socket = connectTls({
-      ...(under === undefined ? { host, port, lookup: options.lookup } : { socket: under }),
-      servername: host,
+      ...(under === undefined ? { port, lookup: options.lookup } : { socket: under }),
+      ...namesOf(host),
       ALPNProtocols: ["http/1.1"],
       minVersion: "TLSv1.2",
       ...(session === undefined ? {} : { session }),
-      ...(options.certificates === undefined ? {} : { ca: [...options.certificates] }),
+      ...trust,
     });
-    follow(socket, "secureConnect", () => ready(socket));
+    follow(socket, "secureConnect", "upstream", () => ready(socket));
   };
   const { proxy } = options;
   if (proxy !== undefined) {
     const via = new URL(proxy.url);
-    const proxyPort = via.port === "" ? (via.protocol === "https:" ? 443 : 80) : Number(via.port);
-    const socket = via.protocol === "https:" ? connectTls({ host: via.hostname, port: proxyPort, servername: via.hostname }) : connectTcp({ host: via.hostname, port: proxyPort });
-    follow(socket, via.protocol === "https:" ? "secureConnect" : "connect", () => {
+    const isSecure = via.protocol === "https:";
+    const proxyHost = via.hostname.replace(/^\[|\]$/g, "");
+    const proxyPort = via.port === "" ? (isSecure ? 443 : 80) : Number(via.port);
+    const socket = isSecure ? connectTls({ ...namesOf(proxyHost), port: proxyPort, ...trust }) : connectTcp({ host: proxyHost, port: proxyPort });
+    follow(socket, isSecure ? "secureConnect" : "connect", "proxy", () => {
       current = socket;
       askTunnel(socket, `${url.hostname}:${port}`, proxy.authorization, (fault) => {
         if (fault !== undefined) fail("refused", fault);
@@ -204,9 +209,14 @@ function dial(options: PoolOptions, url: URL, session: Buffer | undefined, sink:
       },
     };
     const socket = connectTcp({ host, port, lookup: options.lookup, keepAlive: true, onread });
-    follow(socket, "connect", () => ready(socket, reader));
+    follow(socket, "connect", "upstream", () => ready(socket, reader));
   }
   return { destroy: () => over(() => current?.destroy()) };
+}
+
+/** Whom a certificate must name. An address is no server name in TLS's sense, and is compared with the certificate all the same. */
+function namesOf(host: string): { readonly host: string; readonly servername?: string } {
+  return isIP(host) === 0 ? { host, servername: host } : { host };
 }
 
 /** `CONNECT host:port`; calls back once, with a fault or with the tunnel open. */
@@ -219,7 +229,7 @@ function askTunnel(socket: Socket, target: string, authorization: string | undef
     done(fault);
   };
   // The body of a refusal is of no interest, so the reply is read like one to HEAD.
-  const parser = createResponseParser({ head: (status) => over(status === 200 ? undefined : `the proxy answered ${status}`), body: () => {}, end: () => {} }, true);
+  const parser = createResponseParser({ head: (status) => over(status >= 200 && status < 300 ? undefined : proxyRefusal(status, target, authorization !== undefined)), body: () => {}, end: () => {} }, true);
   const onData = (bytes: Buffer): void => {
     const fault = parser.push(bytes);
     if (fault !== undefined) over(`the proxy's answer: ${fault}`);

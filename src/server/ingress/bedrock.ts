@@ -21,7 +21,7 @@ export function createBedrockIngress(model: string, action: BedrockAction): Ingr
     url: { model, isStreaming: action === "invoke-with-response-stream" },
     clientProject: undefined,
     requestIdHeader: "x-amzn-requestid",
-    renderError,
+    renderError: renderBedrockError,
     formError,
   };
   if (action === "count-tokens") return { ...base, unpackCount, packCount };
@@ -46,7 +46,7 @@ function errorType(status: number): string {
 }
 
 /** Anthropic's envelope, which Claude Code reads in this mode too, with the `message` and the header that AWS's SDKs read. */
-function renderError(fault: GatewayError, requestId: string): RenderedError {
+export function renderBedrockError(fault: GatewayError, requestId: string): RenderedError {
   const rendered = dialects["anthropic-messages"].renderError(fault, requestId);
   const body = { message: fault.spec.text, ...(JSON.parse(rendered.body) as Record<string, unknown>) };
   return {

@@ -5,11 +5,18 @@ import type { SqlDatabase } from "../sql.ts";
 /** Inserts the row, in state `open`. Throws SQLite's constraint error when the id exists already. */
 export function openAttempt(sql: SqlDatabase, opening: AttemptOpening): void {
   void sql.run`INSERT INTO attempts (attempt_id, state, request_id, ordinal, opened_at_ms, key_id, user_id, team_id, project, tags,
-      session_id, agent_id, parent_agent_id, request_class, requested_model, upstream_model, provider, target_id, is_streaming, request_bytes)
+      session_id, agent_id, parent_agent_id, request_class, requested_model, upstream_model, provider, target_id, is_streaming, request_bytes,
+      organization_id, end_user_id, model, hold_nano_usd)
     VALUES (${opening.attemptId}, 'open', ${opening.requestId}, ${opening.ordinal}, ${opening.openedAtMs}, ${opening.keyId}, ${opening.userId},
       ${opening.teamId}, ${opening.project}, ${opening.tags.length === 0 ? null : JSON.stringify(opening.tags)}, ${opening.sessionId},
       ${opening.agentId}, ${opening.parentAgentId}, ${opening.requestClass}, ${opening.requestedModel}, ${opening.upstreamModel},
-      ${opening.provider}, ${opening.targetId}, ${opening.isStreaming ? 1 : 0}, ${opening.requestBytes})`;
+      ${opening.provider}, ${opening.targetId}, ${opening.isStreaming ? 1 : 0}, ${opening.requestBytes},
+      ${opening.organizationId}, ${opening.endUserId}, ${opening.model === opening.requestedModel ? null : opening.model}, ${opening.holdNanoUsd})`;
+}
+
+/** Of an attempt that is still open. */
+export function raiseHold(sql: SqlDatabase, attemptId: string, holdNanoUsd: bigint): void {
+  void sql.run`UPDATE attempts SET hold_nano_usd = ${holdNanoUsd} WHERE attempt_id = ${attemptId} AND state = 'open'`;
 }
 
 /** @returns false when the row is not open, that is when it has been closed before; nothing is written then */

@@ -8,7 +8,7 @@ import { GatewayError } from "../../kernel/gateway-error.ts";
 import type { AttemptClosing, AttemptOpening, Books } from "../../pipeline/books.ts";
 import type { SqlDatabase } from "../sql.ts";
 import { isValueError, storeError } from "../store-error.ts";
-import { abandonAttempt, closeAttempt, openAttempt } from "./attempts.ts";
+import { abandonAttempt, closeAttempt, openAttempt, raiseHold } from "./attempts.ts";
 import { createJournalMark, type JournalMark } from "./journal-mark.ts";
 import { probe } from "./probe.ts";
 import { createSpendBatch } from "./spend.ts";
@@ -61,6 +61,7 @@ export function sqliteBooks(options: BooksOptions): SqliteBooks {
   return {
     openEntry: open,
     openAttempt: open,
+    raiseHold: (attemptId, holdNanoUsd) => journal.raise(attemptId, holdNanoUsd),
     closeEntry: (closing) => journal.close(closing),
     depth: () => journal.depth(),
     failure: () => journal.failure,
@@ -77,6 +78,8 @@ class Journal {
   /** Attempts that this process opened and has not closed, with their keys. A closing of any other attempt is a second one. */
   readonly #openKeys = new Map<string, string>();
   #queue: Item[] = [];
+  /** Newest hold of attempts whose row says less. */
+  readonly #raises = new Map<string, bigint>();
   /** Closings that a failing store could not take, oldest first. */
   #retained: CloseItem[] = [];
   #isScheduled = false;
@@ -106,7 +109,14 @@ class Journal {
     });
   }
 
+  raise(attemptId: string, holdNanoUsd: bigint): void {
+    if (this.#isDrained || this.failure !== undefined) return;
+    this.#raises.set(attemptId, holdNanoUsd);
+    this.#schedule();
+  }
+
   close(closing: AttemptClosing): Promise<void> {
+    this.#raises.delete(closing.attemptId);
     return new Promise((resolve) => {
       const item: CloseItem = { opening: undefined, closing, resolve, reject: undefined };
       if (this.#isDrained) {
@@ -152,7 +162,7 @@ class Journal {
 
   /** Writes one batch; the next one, if any, gets a turn of its own. */
   #flush(): void {
-    if (this.#queue.length === 0) return;
+    if (this.#queue.length === 0 && this.#raises.size === 0) return;
     const items = this.#queue.length <= batchMax ? this.#queue : this.#queue.slice(0, batchMax);
     this.#queue = items === this.#queue ? [] : this.#queue.slice(batchMax);
     const error = this.#commit(items);
@@ -173,6 +183,7 @@ class Journal {
       return storeError(error);
     }
     this.#mark.committed();
+    this.#raises.clear();
     for (const item of items) {
       if (item.closing !== undefined) this.#openKeys.delete(item.closing.attemptId);
       const refusal = refused?.get(item);
@@ -198,6 +209,7 @@ class Journal {
         if (error !== undefined) (refused ??= new Map()).set(item, error);
       }
     }
+    for (const [attemptId, holdNanoUsd] of this.#raises) raiseHold(this.#sql, attemptId, holdNanoUsd);
     spend.write(this.#sql);
     this.#mark.write(closings, this.#openKeys);
     return refused;

@@ -1,5 +1,6 @@
 /** Reads of the ledger, and corrections of it. Reports see every attempt with its adjustment, if it has one. */
 import type { Adjustment, LedgerRow, UsageDimension, UsageFilter, UsageGroup, UsageStore } from "../../ledger/usage-store.ts";
+import type { Spent } from "../../ledger/ledger.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import { idFloor } from "../../kernel/ids.ts";
 import type { NanoUsd } from "../../kernel/money.ts";
@@ -17,6 +18,7 @@ export function sqliteUsage(sql: SqlDatabase): UsageStore {
     spendByKey: async (keyIds) => attempt(() => spend(sql, keyIds)),
     provisionalRows: async (limit, afterAttemptId) => attempt(() => provisional(sql, limit, afterAttemptId ?? "")),
     adjust: async (adjustments) => attempt(() => sql.transaction(() => writeAdjustments(sql, adjustments))),
+    spentSince: async (sinceMs, hasSessions) => attempt(() => spent(sql, sinceMs, hasSessions)),
     unresolvedCount: async () => attempt(() => unresolved(sql)),
   };
 }
@@ -112,6 +114,38 @@ function spend(sql: SqlDatabase, keyIds: readonly string[]): ReadonlyMap<string,
   return new Map(found.map((row) => [text(row, "key_id"), money(row, "settled_nano_usd")]));
 }
 
+function spent(sql: SqlDatabase, sinceMs: number, hasSessions: boolean): readonly Spent[] {
+  return sql.rows`
+    SELECT a.key_id, a.user_id, a.team_id, a.organization_id, a.end_user_id, a.project, a.tags, iif(${hasSessions ? 1 : 0}, a.session_id, NULL) AS session_id,
+      coalesce(a.model, a.requested_model) AS model, a.provider, a.target_id, a.opened_at_ms / 60000 * 60000 AS minute_ms,
+      CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN 'unresolved' WHEN a.source = 'estimated' THEN 'estimated' ELSE 'reported' END AS amount_source,
+      sum(CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN a.hold_nano_usd ELSE a.cost_nano_usd + coalesce(d.delta_nano_usd, 0) END) AS amount_nano_usd
+    FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
+    WHERE a.attempt_id >= ${sinceMs <= 0 ? "" : idFloor("att", sinceMs)} AND a.opened_at_ms >= ${sinceMs} AND a.state <> 'open'
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13`.map(spentRowOf);
+}
+
+function spentRowOf(row: SqlRow): Spent {
+  return {
+    spender: {
+      keyId: text(row, "key_id"),
+      userId: textOrNull(row, "user_id"),
+      teamId: textOrNull(row, "team_id"),
+      organizationId: textOrNull(row, "organization_id"),
+      endUserId: textOrNull(row, "end_user_id"),
+      project: textOrNull(row, "project"),
+      tags: json<readonly string[]>(row, "tags", []),
+      sessionId: textOrNull(row, "session_id"),
+      model: text(row, "model"),
+      provider: text(row, "provider"),
+      targetId: text(row, "target_id"),
+    },
+    dispatchedAtMs: integer(row, "minute_ms"),
+    amountNanoUsd: money(row, "amount_nano_usd"),
+    source: text(row, "amount_source") as Spent["source"],
+  };
+}
+
 function provisional(sql: SqlDatabase, limit: number, afterAttemptId: string): readonly LedgerRow[] {
   return sql.rows`
     SELECT a.*, NULL AS delta_nano_usd, NULL AS adjusted_price_row FROM attempts AS a
@@ -175,6 +209,8 @@ function ledgerRowOf(row: SqlRow): LedgerRow {
     keyId: text(row, "key_id"),
     userId: textOrNull(row, "user_id"),
     teamId: textOrNull(row, "team_id"),
+    organizationId: textOrNull(row, "organization_id"),
+    endUserId: textOrNull(row, "end_user_id"),
     project: textOrNull(row, "project"),
     tags: json<readonly string[]>(row, "tags", []),
     sessionId: textOrNull(row, "session_id"),
@@ -182,6 +218,7 @@ function ledgerRowOf(row: SqlRow): LedgerRow {
     parentAgentId: textOrNull(row, "parent_agent_id"),
     requestClass: textOrNull(row, "request_class"),
     requestedModel: text(row, "requested_model"),
+    model: textOrNull(row, "model") ?? text(row, "requested_model"),
     upstreamModel: text(row, "upstream_model"),
     servedModel: text(row, "served_model"),
     provider: text(row, "provider"),
@@ -193,6 +230,7 @@ function ledgerRowOf(row: SqlRow): LedgerRow {
     counts: countsOf(row),
     serverToolUses: json<Readonly<Record<string, number>>>(row, "server_tool_uses", {}),
     costNanoUsd: isAdjusted ? ((cost + money(row, "delta_nano_usd")) as NanoUsd) : cost,
+    holdNanoUsd: money(row, "hold_nano_usd"),
     priceRow: text(row, isAdjusted ? "adjusted_price_row" : "price_row"),
     isProvisional: !isAdjusted && boolean(row, "is_provisional"),
     isUnpriced: boolean(row, "is_unpriced"),
