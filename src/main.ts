@@ -7,6 +7,9 @@ import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { getCACertificates } from "node:tls";
 import { firstKeys, type FirstStart } from "./admin/first-keys.ts";
+import { followKey, startLedger } from "./ledger/start-ledger.ts";
+import type { KeyRecord } from "./identity/key-store.ts";
+import { createEstimates } from "./pipeline/estimator.ts";
 import { createKeyService } from "./admin/keys.ts";
 import { createAdminRoutes } from "./admin/routes.ts";
 import { createRefusalLog } from "./audit/refusals.ts";
@@ -126,13 +129,15 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
 
   const index = createKeyIndex();
   index.load(await stores.keys.loadAll(clock.now()));
-  const keyService = createKeyService({ store: stores.keys, index, usage: stores.usage, clock });
+  const priceBook = loadPriceBook();
+  await repriceOld(stores, priceBook, config, clock);
+  const ledger = await startLedger({ budgets: config.budgets, keys: index.keys(), usage: stores.usage, nowMs: clock.now() });
+  const onKey = (key: KeyRecord): Promise<void> => followKey(ledger, key, stores.usage, clock.now());
+  const keyService = createKeyService({ store: stores.keys, index, usage: stores.usage, clock, onKey });
   const firstStart = await firstKeys({ files: keyFolder(options.dataDir), admin: config.admin, appendAudit: (records) => stores.audit.append(records), index, keyService, clock });
   if (firstStart.isAdminKeyFileStale) log.warn({ path: join(options.dataDir, "admin-key") }, "this admin key is not in force: the configuration names another");
   const authenticator = createAuthenticator({ index, keyHeader: config.keyHeader });
 
-  const priceBook = loadPriceBook();
-  await repriceOld(stores, priceBook, config, clock);
   const demo = await startDemo(config);
   if (demo !== undefined) closers.push(() => demo.close());
   const places = new Map<string, Place>();
@@ -145,10 +150,10 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const refusals = createRefusalLog({ clock, append: (records) => stores.audit.append(records) });
   closers.push(() => refusals.close());
 
-  const services: Services = { clock, authenticator, books: stores.books, dialer, watch, refusals, betaMemory: createBetaMemory(clock), log, metrics, load: { inFlight: 0, total: 0 } };
+  const services: Services = { clock, authenticator, books: stores.books, ledger, estimates: createEstimates(clock), dialer, watch, refusals, betaMemory: createBetaMemory(clock), log, metrics, load: { inFlight: 0, total: 0 } };
   const quiet = collectWhenQuiet(services.load, clock, exposedCollector());
   closers.push(() => quiet.cancel());
-  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, gatewaySecret: gatewaySecret(options.dataDir), simulated: simulatedProviders(config) });
+  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, ledger, gatewaySecret: gatewaySecret(options.dataDir), simulated: simulatedProviders(config) });
   const drain = { isDraining: false };
   const dispatch = createDispatch({
     services,

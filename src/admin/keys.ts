@@ -7,6 +7,7 @@ import { createKeyChanges, type KeyChanges } from "../identity/key-changes.ts";
 import type { KeyIndex } from "../identity/key-index.ts";
 import type { KeyChange, KeyRecord, KeySecret, KeyStore } from "../identity/key-store.ts";
 import { acceptCustomKey, displayName, hashKey, hashText, keyPrefix, mintKey } from "../identity/virtual-key.ts";
+import { parseWindow } from "../ledger/window-words.ts";
 import type { UsageStore } from "../ledger/usage-store.ts";
 import { assert } from "../kernel/assert.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -87,6 +88,8 @@ interface KeyServiceOptions {
   readonly index: KeyIndex;
   readonly usage: Pick<UsageStore, "spendByKey">;
   readonly clock: Clock;
+  /** As in `createKeyChanges`. */
+  readonly onKey?: (key: KeyRecord) => Promise<void>;
 }
 
 /** @param options `index` must hold what `store` holds */
@@ -208,7 +211,10 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
 }
 
 function withFields(key: KeyRecord, { duration, ...fields }: KeyFields, nowMs: number): KeyRecord {
-  if (typeof fields.budgetDuration === "string") addPositiveSpan("budget_duration", fields.budgetDuration, nowMs);
+  if (typeof fields.budgetDuration === "string") {
+    const parsed = parseWindow(fields.budgetDuration);
+    if ("fault" in parsed) throw fieldInvalid(`budget_duration: ${parsed.fault}.`);
+  }
   const life = duration === undefined ? {} : { expiresAtMs: duration === null ? null : addPositiveSpan("duration", duration, nowMs) };
   return { ...key, ...fields, ...life, updatedAtMs: nowMs };
 }

@@ -17,6 +17,7 @@ describe("the control plane's rows", () => {
       "GET /key/list admin read",
       "GET /spend/logs admin read",
       "GET /api/v1/usage admin read",
+      "GET /api/v1/budgets admin read",
       "GET /v1/me developer read",
       "POST /v1/me/token developer change",
     ]);

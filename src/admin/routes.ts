@@ -1,8 +1,10 @@
 /** The control plane's rows of the route table: path, who may, and what answers. */
 import type { KeyIndex } from "../identity/key-index.ts";
 import { createSessionTokens } from "../identity/session-token.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import type { UsageStore } from "../ledger/usage-store.ts";
 import type { Secret } from "../kernel/secret.ts";
+import { createBudgetsHandler } from "./budgets.ts";
 import type { AdminHandler } from "./handler.ts";
 import type { KeyService } from "./keys.ts";
 import { createLitellmKeyHandlers } from "./litellm/keys.ts";
@@ -26,6 +28,7 @@ export interface AdminServices {
   readonly keys: KeyService;
   readonly index: KeyIndex;
   readonly usage: UsageStore;
+  readonly ledger: Pick<Ledger, "balances" | "holds">;
   /** From which short-lived tokens are derived; must survive restarts. */
   readonly gatewaySecret: Secret;
   /** Names of providers whose answers are simulated; absent: the one that a start without a configuration makes. */
@@ -35,7 +38,7 @@ export interface AdminServices {
 const simulatedByDefault: ReadonlySet<string> = new Set(["demo"]);
 
 /** Every control-plane path there is. */
-export function createAdminRoutes({ keys, index, usage, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
+export function createAdminRoutes({ keys, index, usage, ledger, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
   const litellm = createLitellmKeyHandlers(keys);
   const tokens = createSessionTokens({ changes: keys.changes, index, gatewaySecret });
   return [
@@ -50,6 +53,7 @@ export function createAdminRoutes({ keys, index, usage, gatewaySecret, simulated
     { method: "GET", path: "/key/list", role: "admin", audit: "read", handler: litellm.list },
     { method: "GET", path: "/spend/logs", role: "admin", audit: "read", handler: createSpendLogsHandler({ keys, usage }) },
     { method: "GET", path: "/api/v1/usage", role: "admin", audit: "read", handler: createUsageHandler({ keys, usage, simulated }) },
+    { method: "GET", path: "/api/v1/budgets", role: "admin", audit: "read", handler: createBudgetsHandler(ledger) },
     { method: "GET", path: "/v1/me", role: "developer", audit: "read", handler: createMeHandler(keys) },
     { method: "POST", path: "/v1/me/token", role: "developer", audit: "change", handler: createTokenHandler(tokens) },
   ];

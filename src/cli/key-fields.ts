@@ -58,7 +58,7 @@ export function keyFields(options: KeyFieldOptions): Readonly<Record<string, unk
 }
 
 /** Members that the gateway keeps and shows but does not act on yet. */
-const unenforcedFields = ["max_budget", "budget_duration", "rpm_limit", "tpm_limit", "max_parallel_requests"] as const;
+const unenforcedFields = ["rpm_limit", "tpm_limit", "max_parallel_requests"] as const;
 
 /** A warning when a request sets limits that do not bind; undefined when it sets none. */
 export function unenforcedRemark(fields: Readonly<Record<string, unknown>>): string | undefined {

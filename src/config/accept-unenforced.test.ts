@@ -12,7 +12,7 @@ function load(text: string, accept: readonly string[]): LoadResult {
 }
 
 const restricting = `model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k, rpm: 5}}]
-litellm_settings: {max_budget: 5}
+litellm_settings: {max_parallel_requests: 5}
 general_settings: {master_key: os.environ/MASTER}
 `;
 
@@ -22,7 +22,7 @@ function errorsOf(result: LoadResult): readonly string[] {
 
 describe("--accept-unenforced", () => {
   it("takes names bare, with their section, and by their path", () => {
-    for (const names of [["rpm", "max_budget"], ["model_list.litellm_params.rpm", "litellm_settings.max_budget"]]) {
+    for (const names of [["rpm", "max_parallel_requests"], ["model_list.litellm_params.rpm", "litellm_settings.max_parallel_requests"]]) {
       const result = load(restricting, names);
       expect(errorsOf(result)).toEqual([]);
       expect(result.ok && result.config.warnings.some(({ file }) => file === "--accept-unenforced")).toBe(false);
@@ -30,13 +30,13 @@ describe("--accept-unenforced", () => {
   });
 
   it("refuses an unknown name, with the one that was meant and those that this file restricts", () => {
-    const refused = errorsOf(load(restricting, ["rpm", "max_budget", "max_bugdet"]));
-    expect(refused).toEqual(["--accept-unenforced:0: `max_bugdet` is no restriction of this file; did you mean `max_budget`? It restricts by: rpm, max_budget"]);
-    expect(errorsOf(load(restricting, ["rpm", "max_budget", "everything"]))).toEqual(["--accept-unenforced:0: `everything` is no restriction of this file, which restricts by: rpm, max_budget"]);
+    const refused = errorsOf(load(restricting, ["rpm", "max_parallel_requests", "max_parallel_reqests"]));
+    expect(refused).toEqual(["--accept-unenforced:0: `max_parallel_reqests` is no restriction of this file; did you mean `max_parallel_requests`? It restricts by: rpm, max_parallel_requests"]);
+    expect(errorsOf(load(restricting, ["rpm", "max_parallel_requests", "everything"]))).toEqual(["--accept-unenforced:0: `everything` is no restriction of this file, which restricts by: rpm, max_parallel_requests"]);
   });
 
   it("reports a slip beside the restriction that it leaves unaccepted, in one pass", () => {
-    const refused = errorsOf(load(restricting, ["rpm", "max_bugdet"]));
+    const refused = errorsOf(load(restricting, ["rpm", "max_parallel_reqests"]));
     expect(refused).toHaveLength(2);
     expect(refused.some((line) => line.startsWith("config.yaml:2:"))).toBe(true);
     expect(refused.some((line) => line.startsWith("--accept-unenforced:0:"))).toBe(true);
@@ -44,11 +44,11 @@ describe("--accept-unenforced", () => {
 
   it("says so where the file restricts nothing at all, and does not suggest what would be refused as well", () => {
     const text = "model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k}}]\ngeneral_settings: {master_key: os.environ/MASTER}\n";
-    expect(errorsOf(load(text, ["max_bugdet"]))).toEqual(["--accept-unenforced:0: `max_bugdet` is no restriction of this file, which has none that would have to be accepted"]);
+    expect(errorsOf(load(text, ["max_parallel_reqests"]))).toEqual(["--accept-unenforced:0: `max_parallel_reqests` is no restriction of this file, which has none that would have to be accepted"]);
   });
 
   it("only warns of a restriction that the build knows and the file does not switch on, so that one command serves several files", () => {
-    const result = load(restricting, ["rpm", "max_budget", "tpm", "general_settings.allowed_ips"]);
+    const result = load(restricting, ["rpm", "max_parallel_requests", "tpm", "general_settings.allowed_ips"]);
     expect(errorsOf(result)).toEqual([]);
     const warned = result.ok ? result.config.warnings.filter(({ file }) => file === "--accept-unenforced").map(({ message }) => message) : [];
     expect(warned).toEqual([expect.stringContaining("`tpm`"), expect.stringContaining("`general_settings.allowed_ips`")]);

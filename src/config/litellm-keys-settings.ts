@@ -4,7 +4,8 @@ import { keyRows, type KeyRow } from "./litellm-key-row.ts";
 /** Keys of `litellm_settings`. */
 export const litellmSettingsKeys: readonly KeyRow[] = [
   ...keyRows("litellm", "supported", "master_key", "read, though LiteLLM itself reads it under `general_settings` only"),
-  ...keyRows("litellm", "not_yet", "!max_budget budget_duration timezone budget_reset_time budget_exceeded_status_code", "budgets are not enforced yet"),
+  ...keyRows("litellm", "supported", "max_budget budget_duration timezone budget_reset_time", "budget of the whole gateway; without a duration it is for good"),
+  ...keyRows("litellm", "not_yet", "budget_exceeded_status_code", "a call without room gets 429 `billing_error` with `x-should-retry: false`"),
   ...keyRows("litellm", "not_yet", "!max_internal_user_budget internal_user_budget_duration !max_end_user_budget !max_end_user_budget_id", "budgets are not enforced yet"),
   ...keyRows("litellm", "not_yet", "!default_internal_user_params !default_team_params !default_key_generate_params !upperbound_key_generate_params !key_generation_settings", "keys get no defaults, bounds or rules of who may make them yet; only the admin key makes keys"),
   ...keyRows("litellm", "not_yet", "default_team_settings", "no settings per team yet"),

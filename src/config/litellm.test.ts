@@ -78,12 +78,29 @@ describe("a LiteLLM file", () => {
     expect(["ignored", "not yet"]).toContain(verdicts.get("litellm_settings.drop_params"));
   });
 
-  it.each(["max_budget: 5", "max_budget: 5\n  budget_duration: 30d"])("does not start with %j, which restricts and is not enforced, unless that is accepted by name", (setting) => {
+  it.each(["max_internal_user_budget: 5", "max_end_user_budget: 5\n  drop_params: true"])("does not start with %j, which restricts and is not enforced, unless that is accepted by name", (setting) => {
     const text = `model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k}}]\nlitellm_settings:\n  ${setting}\n${master}`;
     const refused = load(text, env);
     expect(refused.ok).toBe(false);
     if (!refused.ok) expect(refused.errors[0]).toMatchObject({ line: 3, message: expect.stringContaining("--accept-unenforced") as string });
-    expect(load(text, env, ["max_budget", "budget_duration"]).ok).toBe(true);
+    expect(load(text, env, ["max_internal_user_budget", "max_end_user_budget"].filter((name) => setting.startsWith(name))).ok).toBe(true);
+  });
+
+  it.each([
+    ["max_budget: 5", "lifetime", "lifetime"],
+    ["max_budget: 5\n  budget_duration: 30d", "30d", "month/UTC"],
+    ["max_budget: 5\n  budget_duration: 1d\n  timezone: Europe/Paris\n  budget_reset_time: '06:00'", "1d", "day@06:00/Europe/Paris"],
+  ])("%j is a budget of the whole gateway", (setting, text, key) => {
+    const result = load(`model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k}}]\nlitellm_settings:\n  ${setting}\n${master}`, env);
+    expect(result.ok ? result.config.budgets.map(({ scope, amountNanoUsd, window }) => [scope, amountNanoUsd, window.text, window.key]) : result.errors).toEqual([["global", 5_000_000_000n, text, key]]);
+  });
+
+  it.each([
+    ["max_budget: lots", "must be US dollars"],
+    ["max_budget: 5\n  budget_duration: 3 moons", "moons"],
+  ])("%j is an error with its line", (setting, words) => {
+    const result = load(`model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k}}]\nlitellm_settings:\n  ${setting}\n${master}`, env);
+    expect(result.ok ? [] : result.errors.map(({ message }) => message.includes(words))).toEqual([true]);
   });
 
   it.each([

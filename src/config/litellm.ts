@@ -8,6 +8,7 @@ import type { GatewayConfig } from "./gateway-config.ts";
 import { interpolate } from "./interpolate.ts";
 import { unknownKey } from "./issues.ts";
 import { mergeIncludes } from "./litellm-include.ts";
+import { readProxyBudget } from "./litellm-budgets.ts";
 import { readModelList } from "./litellm-models.ts";
 import { createFieldReader, isTrue, member, sectionOf, type Field } from "./litellm-values.ts";
 import { createKeyJudge } from "./litellm-verdicts.ts";
@@ -48,7 +49,7 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
   judge.look("litellm", library);
   judge.look("general", general);
 
-  const sections = readExtension(merged, context);
+  const { sections, budgets } = readExtension(merged, context);
   const keyHeaderField = member(general, "litellm_key_header_name");
   const keyHeader = readKeyHeader(keyHeaderField, context);
   const { models, modelIndexes, providers, lent } = readModelList(merged, context, { schemas: options.schemas, keyHeader: keyHeader === undefined ? undefined : keyHeaderField });
@@ -65,7 +66,7 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
     models,
     lent,
     modelAliases: readAliases(member(router, "model_group_alias"), context),
-    budgets: [],
+    budgets: [...readProxyBudget(library, context), ...budgets],
     prices: { multiplierPpm: 1_000_000n, overrides: new Map() },
   };
   return { draft, found: judge.finish(), merged, modelIndexes };
@@ -96,7 +97,7 @@ function fileEnvironment(root: MapNode, context: LoadContext): Record<string, st
 }
 
 /** The `tollgate` section; here references are written `${NAME}`, as in the native file. */
-function readExtension(root: MapNode, context: LoadContext): Sections {
+function readExtension(root: MapNode, context: LoadContext): { readonly sections: Sections; readonly budgets: GatewayConfig["budgets"] } {
   const { report } = context;
   const own = root.entries.get("tollgate");
   const part: MapNode = { ...root, entries: own === undefined ? new Map() : new Map([["tollgate", own]]) };
@@ -107,7 +108,8 @@ function readExtension(root: MapNode, context: LoadContext): Sections {
   if (section?.node.kind === "map") {
     for (const [name, { keyPlace }] of section.node.entries) if (!names.includes(name)) report.fail(keyPlace, ["tollgate", name], unknownKey(name, names));
   }
-  return buildSections(checkSections(extensionSchema.shape, resolved.root, ["tollgate"], report), resolved.root, ["tollgate"], context);
+  const checked = checkSections(extensionSchema.shape, resolved.root, ["tollgate"], report);
+  return { sections: buildSections(checked, resolved.root, ["tollgate"], context), budgets: checked.budgets };
 }
 
 function readMasterKey(general: Field | undefined, library: Field | undefined, host: string, context: LoadContext): GatewayConfig["admin"] {

@@ -43,6 +43,7 @@ describe("one fault", () => {
     ["TLS without a key", "listen: {tls: {cert_file: c.pem}}\n", ["1:15 listen.tls.key_file: is required"]],
     ["TLS files that are not there", "listen:\n  tls: {cert_file: c.pem, key_file: k.pem}\n", ["2:20 listen.tls.cert_file: this file cannot be read (ENOENT)", "2:37 listen.tls.key_file: this file cannot be read (ENOENT)"]],
     ["a proxy that is none", "egress: {proxy: 'socks5://h:1'}\n", ["1:17 egress.proxy: must be the address of a proxy such as `http://proxy.example:3128`"]],
+    ["a proxy whose login cannot be decoded", "egress: {proxy: 'http://u:10%@h:1'}\n", ["1:17 egress.proxy: has a `%` in its user or password that begins no code such as `%40`; a plain one is written `%25`"]],
     ["a choice that is none", "store: {sync: maybe}\n", ["1:15 store.sync: must be `normal` or `full`"]],
     ["a level that is none", "logging: {level: loud}\n", ["1:18 logging.level: must be one of trace, debug, info, warn, error, silent"]],
     ["a yes that is none", "logging: {requests: 3}\n", ["1:21 logging.requests: must be true or false"]],

@@ -162,7 +162,7 @@ export type NativeModel = NonNullable<NativeFile["models"]>[number];
 export type NativeTarget = z.output<typeof target>;
 
 /** Sections that a LiteLLM file may hold under the key `tollgate`, for what LiteLLM has no word for. */
-export const extensionSchema = configSchema.pick({ listen: true, egress: true, store: true, limits: true, timeouts: true, logging: true, metrics: true, forward: true });
+export const extensionSchema = configSchema.pick({ budgets: true, listen: true, egress: true, store: true, limits: true, timeouts: true, logging: true, metrics: true, forward: true });
 
 /** The file after defaults and conversions. */
 export type ExtensionFile = z.output<typeof extensionSchema>;

@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { isHeaderValue } from "../kernel/header-rules.ts";
-import { nanoUsd, parseDecimal } from "../kernel/money.ts";
+import { nanoUsd, parseDecimal, type NanoUsd } from "../kernel/money.ts";
 import type { PriceOverride } from "./gateway-config.ts";
 
 /** Timers of Node.js end at 2^31 - 1 ms. */
@@ -42,6 +42,12 @@ export function parsePrice(value: string | number): bigint | undefined {
   return price === undefined || price < 0n || price > priceMicroUsdMax ? undefined : price;
 }
 
+/** Dollars as nano-USD, rounded up beyond nine decimals; undefined when it is no such number, below 0, or above a billion. */
+export function parseDollarAmount(value: string | number): NanoUsd | undefined {
+  const amount = parseDecimal(String(value), 9);
+  return amount === undefined || amount < 0n || amount > 1_000_000_000n * 1_000_000_000n ? undefined : nanoUsd(amount);
+}
+
 /** A schema that reads a string or number with `parse`. */
 function read<Value>(title: string, message: string, parse: (value: string | number) => Value | undefined) {
   return z
@@ -62,10 +68,7 @@ export const size = read("size", "must be a size such as `32MiB`, or a number of
 /** µUSD per million tokens. */
 export const price = read("price", "must be US dollars per million tokens, from 0 to 1000000", parsePrice);
 /** Nano-USD. Beyond nine billion dollars the ledger's column ends. */
-export const dollarAmount = read("US dollars", "must be US dollars, from 0 to 1000000000, with at most nine decimals", (value) => {
-  const amount = parseDecimal(String(value), 9);
-  return amount === undefined || amount < 0n || amount > 1_000_000_000n * 1_000_000_000n ? undefined : nanoUsd(amount);
-});
+export const dollarAmount = read("US dollars", "must be US dollars, from 0 to 1000000000", parseDollarAmount);
 /** Parts per million. */
 export const multiplier = read("factor", "must be a factor from 0 to 1000 with at most six decimals", (value) => {
   const ppm = parseDecimal(String(value), 6);

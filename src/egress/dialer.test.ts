@@ -1,6 +1,7 @@
 // Guarantee: nothing leaves without an admission or to an origin outside the configuration; redirects are not followed;
 // a caller knows whether a failed request can have been billed; back-pressure and aborts reach the socket.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { networkInterfaces } from "node:os";
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { newId } from "../kernel/ids.ts";
@@ -172,5 +173,15 @@ describe("createDialer", () => {
     expect(fault.code).toBe("upstream_unreachable");
     expect(asked).toEqual([`CONNECT ${origin.slice(7)} HTTP/1.1`, `Basic ${Buffer.from("user:pa ss").toString("base64")}`]);
     expect(await read(await dialer([origin], { proxy: uri, noProxy: ["127.0.0.1"] }).infer(admission, request(origin), never))).toBe("direct");
+  });
+
+  const hasIpv6 = Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === "::1"));
+  it.skipIf(!hasIpv6)("finds a proxy at an IPv6 address (needs ::1)", async () => {
+    const proxy: TcpServer = createTcpServer((socket) => void socket.once("data", () => socket.end("HTTP/1.1 403 Forbidden\r\n\r\n")));
+    await new Promise<void>((resolve) => proxy.listen(0, "::1", resolve));
+    closers.push(() => void proxy.close());
+    const fault = await faultOf(dialer(["http://upstream.test"], { proxy: new Secret(`http://[::1]:${(proxy.address() as AddressInfo).port}`) }).infer(admission, request("http://upstream.test"), never));
+    expect([fault.code, fault.wasSent]).toEqual(["upstream_unreachable", false]);
+    expect(fault.details.internal).toMatch(/^the proxy answered 403: .*upstream\.test:80/);
   });
 });

@@ -3,7 +3,7 @@
  * Without it a slow update could write back a key that was revoked meanwhile.
  */
 import type { KeyIndex } from "./key-index.ts";
-import type { KeyChange, KeyStore } from "./key-store.ts";
+import type { KeyChange, KeyRecord, KeyStore } from "./key-store.ts";
 
 export interface KeyChanges {
   /**
@@ -15,14 +15,22 @@ export interface KeyChanges {
   change(decide: () => KeyChange | undefined): Promise<void>;
 }
 
+export interface KeyChangesOptions {
+  readonly store: KeyStore;
+  readonly index: KeyIndex;
+  /** Follows each key that was written, before the change counts as done. */
+  readonly onKey?: (key: KeyRecord) => Promise<void>;
+}
+
 /** @returns the door; there must be one per store */
-export function createKeyChanges({ store, index }: { readonly store: KeyStore; readonly index: KeyIndex }): KeyChanges {
+export function createKeyChanges({ store, index, onKey }: KeyChangesOptions): KeyChanges {
   let last: Promise<void> = Promise.resolve();
   const run = async (decide: () => KeyChange | undefined): Promise<void> => {
     const change = decide();
     if (change === undefined) return;
     await store.apply(change);
     index.applied(change);
+    if (change.key !== undefined) await onKey?.(change.key);
   };
   return {
     change(decide) {

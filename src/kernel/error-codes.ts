@@ -38,6 +38,7 @@ const catalogue = {
   client_object_missing: { blame: "client", status: 404, type: "not_found_error", text: "There is no such object, or you may not see it." },
   client_object_conflict: { blame: "client", status: 409, type: "invalid_request_error", text: "This would collide with an object that exists already." },
   client_budget_exceeded: { blame: "client", status: 429, type: "billing_error", shouldRetry: false, text: "A budget has no room for this call." },
+  client_model_unpriced: { blame: "client", status: 400, type: "invalid_request_error", shouldRetry: false, text: "This model has no known price, and a budget applies to you: its operator has to set one." },
   client_path_unknown: { blame: "client", status: 404, type: "not_found_error", text: "There is nothing at this path." },
   client_method_unsupported: { blame: "client", status: 405, type: "invalid_request_error", text: "This path does not take this method." },
   client_feature_unsupported: { blame: "client", status: 501, type: "not_supported", shouldRetry: false, text: "This gateway does not offer this endpoint." },

@@ -4,8 +4,7 @@ import type { UpstreamReply } from "../egress/reply.ts";
 import { asGatewayError, GatewayError } from "../kernel/gateway-error.ts";
 import type { UpstreamRequest } from "../providers/provider.ts";
 import { forwardableRequestHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
-import type { AttemptOpening } from "./books.ts";
-import type { Admitted, Attempt, Exchange, Planned, PlannedTarget } from "./exchange.ts";
+import type { Admitted, Attempt, Exchange, Opened, Planned, PlannedTarget } from "./exchange.ts";
 import type { Services } from "./services.ts";
 import type { Place } from "./snapshot.ts";
 
@@ -15,9 +14,9 @@ export type AttemptResult =
   | { readonly kind: "fault"; readonly attempt: Attempt; readonly fault: GatewayError; readonly wasSent: boolean };
 
 /** Never rejects: whatever goes wrong is the result. */
-export async function attemptTarget(services: Services, admitted: Admitted, planned: PlannedTarget, opening: AttemptOpening): Promise<AttemptResult> {
+export async function attemptTarget(services: Services, admitted: Admitted, planned: PlannedTarget, opened: Opened): Promise<AttemptResult> {
   const { exchange } = admitted;
-  const attempt: Attempt = { opening, planned, observer: exchange.dialect.observe(), dispatchedAt: services.clock.monotonic(), loss: [] };
+  const attempt: Attempt = { ...opened, planned, observer: exchange.dialect.observe(), dispatchedAt: services.clock.monotonic(), loss: [] };
   try {
     const { outbound, loss } = await buildRequest(services, admitted, planned);
     attempt.loss = loss;

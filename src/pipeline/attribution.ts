@@ -4,7 +4,7 @@ import type { Principal } from "../identity/principal.ts";
 import { attributionLengthMax } from "../kernel/bounds.ts";
 import type { AttemptOpening } from "./books.ts";
 
-type Attribution = Pick<AttemptOpening, "project" | "tags" | "sessionId" | "agentId" | "parentAgentId" | "requestClass">;
+type Attribution = Pick<AttemptOpening, "project" | "tags" | "endUserId" | "sessionId" | "agentId" | "parentAgentId" | "requestClass">;
 
 const noTags: readonly string[] = [];
 const projectPrefix = "project:";
@@ -16,6 +16,7 @@ export function attributionOf(headers: IncomingHttpHeaders, principal: Principal
   return {
     project: project === undefined ? null : project.slice(projectPrefix.length),
     tags: project === undefined ? tags : tags.filter((tag) => !tag.startsWith(projectPrefix)),
+    endUserId: text(headers["x-litellm-end-user-id"] ?? headers["x-litellm-customer-id"]),
     sessionId: text(headers["x-claude-code-session-id"] ?? headers["x-litellm-session-id"]),
     agentId: text(headers["x-claude-code-agent-id"]),
     parentAgentId: text(headers["x-claude-code-parent-agent-id"]),

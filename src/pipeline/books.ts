@@ -38,8 +38,8 @@ export interface AttemptOpening {
   readonly holdNanoUsd: NanoUsd;
 }
 
-/** How an attempt ended. */
-export type AttemptOutcome = "completed" | "upstream_error" | "unreachable" | "broken" | "client_closed" | "timed_out" | "unresolved";
+/** How an attempt ended. `cut`: a budget had no room for more of it. */
+export type AttemptOutcome = "completed" | "upstream_error" | "unreachable" | "broken" | "client_closed" | "timed_out" | "cut" | "unresolved";
 
 /** What is known when an attempt has ended. */
 export interface AttemptClosing {

@@ -5,7 +5,8 @@ import { nanoUsd, formatUsd } from "../kernel/money.ts";
 import { totalCounts, zeroCounts, type Usage } from "../kernel/usage.ts";
 import type { ObservedUsage } from "../dialects/dialect.ts";
 import type { AttemptOutcome } from "./books.ts";
-import type { Attempt, Exchange } from "./exchange.ts";
+import type { Attempt, Exchange, PlannedTarget } from "./exchange.ts";
+import { settleHold } from "./holds.ts";
 import type { Services } from "./services.ts";
 
 /**
@@ -31,16 +32,19 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
   const { attempt } = ending;
   const { opening, planned, observer } = attempt;
   const usage = ending.billing === "likely" ? usageOf(observer.observed(), opening.requestBytes) : undefined;
-  const price = usage === undefined ? undefined : priced(exchange, attempt, usage);
+  const price = usage === undefined ? undefined : priced(exchange, planned, usage);
   const costNanoUsd = price?.costNanoUsd ?? nanoUsd(0n);
   exchange.report.costUsd = formatUsd(costNanoUsd, 6);
   exchange.report.outcome = ending.outcome;
+  const source = usage?.source ?? (ending.billing === "unknown" ? "unresolved" : "none");
+  settleHold(services, attempt, costNanoUsd, source);
+  if (attempt.hold !== undefined) services.estimates.learn(exchange, attempt);
   void services.books.closeEntry({
     attemptId: opening.attemptId,
     closedAtMs: services.clock.now(),
     outcome: ending.outcome,
     status: ending.status,
-    source: usage?.source ?? (ending.billing === "unknown" ? "unresolved" : "none"),
+    source,
     counts: usage === undefined ? zeroCounts : totalCounts(usage),
     serverToolUses: usage?.serverToolUses ?? {},
     servedModel: observer.servedModel() ?? planned.upstreamModel,
@@ -58,8 +62,7 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
 }
 
 /** What the attempt costs by the prices of its snapshot. */
-export function priced(exchange: Exchange, attempt: Attempt, usage: Usage): ReturnType<typeof priceUsage> {
-  const { place, target, upstreamModel } = attempt.planned;
+export function priced(exchange: Exchange, { place, target, upstreamModel }: PlannedTarget, usage: Usage): ReturnType<typeof priceUsage> {
   return priceUsage({
     usage,
     provider: place.provider.id,

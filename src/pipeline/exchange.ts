@@ -7,6 +7,7 @@ import type { Dialect, ReplyObserver, RequestFacts } from "../dialects/dialect.t
 import type { Admission } from "../egress/admission.ts";
 import type { UpstreamReply } from "../egress/reply.ts";
 import type { Principal } from "../identity/principal.ts";
+import type { Hold } from "../ledger/ledger.ts";
 import type { GatewayError } from "../kernel/gateway-error.ts";
 import type { Id } from "../kernel/ids.ts";
 import type { ClientCredential, Operation } from "../providers/provider.ts";
@@ -84,12 +85,17 @@ export interface Planned extends Received {
 export interface Admitted extends Planned {
   readonly admission: Admission;
   /** Already durable. */
-  readonly firstOpening: AttemptOpening;
+  readonly first: Opened;
+}
+
+/** An attempt's opening with the room kept for it; none where no budget binds. */
+export interface Opened {
+  readonly opening: AttemptOpening;
+  readonly hold: Hold | undefined;
 }
 
 /** One try, open in the ledger, with what has come of it so far. */
-export interface Attempt {
-  readonly opening: AttemptOpening;
+export interface Attempt extends Opened {
   readonly planned: PlannedTarget;
   readonly observer: ReplyObserver;
   /** Monotonic. */

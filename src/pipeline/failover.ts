@@ -5,7 +5,7 @@
  */
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { headerValue } from "../wire/headers.ts";
-import { openingFor } from "./admit.ts";
+import { openNext } from "./admit.ts";
 import { attemptTarget, forgoBeta, type AttemptResult } from "./attempt.ts";
 import { closeAttempt, type Billing } from "./close.ts";
 import type { AttemptOutcome } from "./books.ts";
@@ -21,12 +21,13 @@ export async function failover(services: Services, admitted: Admitted): Promise<
   let hasDroppedBeta = false;
   for (let ordinal = 1; waiting.length > 0; ordinal++) {
     const target = waiting.shift()!;
-    const opening = ordinal === 1 ? admitted.firstOpening : openingFor(services, admitted, target, ordinal);
-    if (ordinal > 1) await services.books.openAttempt(opening);
+    const opened = ordinal === 1 ? admitted.first : await openNext(services, admitted, target, ordinal);
+    // A place that is too dear for what is left is left out, like one that is down.
+    if (opened === undefined) continue;
     exchange.report.attempts = ordinal;
     exchange.report.provider = target.place.name;
     exchange.report.targetId = target.target.id;
-    const result = await attemptTarget(services, admitted, target, opening);
+    const result = await attemptTarget(services, admitted, target, opened);
     const verdict = await judge(result, waiting.length === 0, admitted.payload.bytes);
     if (verdict.kind === "commit") return { ...admitted, ...verdict.result };
     lastFault = verdict.fault;

@@ -14,6 +14,7 @@ import type { AttemptOutcome } from "./books.ts";
 import { closeAttempt, priced, usageOf } from "./close.ts";
 import { inClientsForm } from "./error-form.ts";
 import type { Committed } from "./exchange.ts";
+import { watchHold } from "./holds.ts";
 import { watchOf } from "./report.ts";
 import { upstreamRequestId } from "./failover.ts";
 import type { Services } from "./services.ts";
@@ -97,6 +98,7 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
   const path = createStreamPath(exchange.dialect, exchange.ingress, isFramed ? attempt.planned.place.provider.unframe?.() : undefined);
   const coding = headerValue(reply.headers, "content-encoding");
   const isCoded = coding !== undefined && coding.toLowerCase() !== "identity";
+  const held = watchHold(services, committed, attempt);
   let firstEventMs: number | undefined;
   let responseBytes = 0;
 
@@ -149,11 +151,11 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
         watched?.touch();
         readAt = services.clock.monotonic();
         write(path.push(bytes));
-        const fault = path.fault();
+        const fault = path.fault() ?? held.afterEvents();
         if (fault === undefined) return;
         isOver = true;
         reply.abort();
-        if (!endAsTold()) finishWith("upstream_error", fault);
+        if (!endAsTold()) finishWith(fault.code === "client_budget_exceeded" ? "cut" : "upstream_error", fault);
       },
       end() {
         if (isOver) return;
@@ -284,7 +286,7 @@ async function meterPlain(services: Services, committed: Committed, whole: Buffe
 
 function costHeader({ exchange, attempt, reply }: Committed): string[] {
   if (reply.status >= 400) return [];
-  const price = priced(exchange, attempt, usageOf(attempt.observer.observed(), attempt.opening.requestBytes));
+  const price = priced(exchange, attempt.planned, usageOf(attempt.observer.observed(), attempt.opening.requestBytes));
   return ["x-litellm-response-cost", formatUsd(price.costNanoUsd, 0)];
 }
 

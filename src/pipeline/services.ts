@@ -1,18 +1,22 @@
 /** What the stages may use besides the request itself; made once in `main.ts`. */
 import type { RefusalLog } from "../audit/refusals.ts";
 import type { Dialer } from "../egress/dialer.ts";
+import type { Ledger } from "../ledger/ledger.ts";
 import type { Authenticator } from "../identity/authenticate.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { BetaMemory } from "../routing/beta-memory.ts";
 import type { Books } from "./books.ts";
+import type { Estimates } from "./estimates.ts";
 import type { StreamWatch } from "./stream-watch.ts";
 
 export interface Services {
   readonly clock: Clock;
   readonly authenticator: Authenticator;
   readonly books: Books;
+  readonly ledger: Ledger;
+  readonly estimates: Estimates;
   readonly dialer: Dialer;
   readonly watch: StreamWatch;
   readonly refusals: RefusalLog;

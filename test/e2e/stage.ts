@@ -58,6 +58,8 @@ export interface StageOptions {
   readonly providers?: string;
   /** Between gateway and fake: gets the fake's port, gives the URL to use. */
   readonly through?: (port: number) => Promise<string>;
+  /** Environment of the gateway; empty by default. */
+  readonly env?: Record<string, string>;
 }
 
 /** A running gateway, its upstream and a developer key. */
@@ -105,7 +107,7 @@ export async function startStage(options: StageOptions = {}): Promise<Stage> {
     ...(options.config === undefined ? {} : { config: options.config }),
     ...(options.models === undefined ? {} : { models: options.models }),
   });
-  const harness = await startHarness({ upstreamUrl, file: options.providers === undefined ? file : file.replace("providers: {", `providers: {${options.providers}, `) });
+  const harness = await startHarness({ upstreamUrl, env: options.env ?? {}, file: options.providers === undefined ? file : file.replace("providers: {", `providers: {${options.providers}, `) });
   const key = await harness.key();
   forbiddenSecrets.push(key);
   const open = (call: CallOptions = {}): Promise<OpenReply> => openCall(harness.url, key, call);

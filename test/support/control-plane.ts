@@ -1,4 +1,6 @@
 /** The control plane over memory stores, called as functions: no listener, no clock but the one passed in. */
+import { createBudgetBook } from "../../src/ledger/budget.ts";
+import { createLedger } from "../../src/ledger/ledger.ts";
 import { createKeyService, type KeyFields, type KeyService } from "../../src/admin/keys.ts";
 import type { AdminCall, AdminReply } from "../../src/admin/handler.ts";
 import { createAdminRoutes, type AdminRoute } from "../../src/admin/routes.ts";
@@ -41,7 +43,7 @@ export async function createControlPlane(kept: Partial<Pick<ControlPlane, "clock
   index.load(await store.loadAll(clock.now()));
   index.setAdmin(hashText(controlPlaneAdminKey), false);
   const keys = createKeyService({ store, index, usage, clock });
-  const routes = createAdminRoutes({ keys, index, usage, gatewaySecret: new Secret("gateway secret of the test") });
+  const routes = createAdminRoutes({ keys, index, usage, ledger: createLedger(createBudgetBook([])), gatewaySecret: new Secret("gateway secret of the test") });
   const authenticator = createAuthenticator({ index, keyHeader: undefined });
   const whoIs = (key: string): Principal | undefined => {
     const result = authenticator.authenticate({ "x-api-key": key }, clock.now());

@@ -64,7 +64,7 @@ const unactedMetadata = ["guardrails", "policies", "prompts", "enforced_params",
 const harmless: Readonly<Record<string, unknown>> = { spend: 0, key_type: "default" };
 
 /** Members that are stored and shown but bind nothing yet. */
-const unenforced = ["max_budget", "budget_duration", "rpm_limit", "tpm_limit", "max_parallel_requests"] as const;
+const unenforced = ["rpm_limit", "tpm_limit", "max_parallel_requests"] as const;
 
 const name = z.string().min(1, "it must not be empty").max(nameLengthMax, `it must have at most ${nameLengthMax} characters`);
 const modelName = z.string().min(1, "it must not be empty").max(modelNameLengthMax, `it must have at most ${modelNameLengthMax} characters`);

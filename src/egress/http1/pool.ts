@@ -222,6 +222,7 @@ function namesOf(host: string): { readonly host: string; readonly servername?: s
 /** `CONNECT host:port`; calls back once, with a fault or with the tunnel open. */
 function askTunnel(socket: Socket, target: string, authorization: string | undefined, done: (fault: string | undefined) => void): void {
   let isOver = false;
+  const advice = adviceFor("proxy", undefined);
   const over = (fault: string | undefined): void => {
     if (isOver) return;
     isOver = true;
@@ -232,10 +233,10 @@ function askTunnel(socket: Socket, target: string, authorization: string | undef
   const parser = createResponseParser({ head: (status) => over(status >= 200 && status < 300 ? undefined : proxyRefusal(status, target, authorization !== undefined)), body: () => {}, end: () => {} }, true);
   const onData = (bytes: Buffer): void => {
     const fault = parser.push(bytes);
-    if (fault !== undefined) over(`the proxy's answer: ${fault}`);
+    if (fault !== undefined) over(`the proxy's answer: ${fault}${advice}`);
   };
-  const onError = (fault: Error): void => over(`the proxy: ${fault.message}`);
-  const onEnd = (): void => over("the proxy gave no answer");
+  const onError = (fault: Error): void => over(`the proxy: ${fault.message}${advice}`);
+  const onEnd = (): void => over(`the proxy gave no answer${advice}`);
   socket.on("data", onData).on("error", onError).on("timeout", onEnd).on("end", onEnd);
   socket.write(`CONNECT ${target} HTTP/1.1\r\nhost: ${target}\r\n${authorization === undefined ? "" : `proxy-authorization: ${authorization}\r\n`}\r\n`);
 }

@@ -32,6 +32,8 @@ export interface BooksOptions {
 export interface SqliteBooks extends Books {
   /** Why nothing can be written at the moment; undefined when the last write went through. */
   failure(): GatewayError | undefined;
+  /** Writes what waits now, if the store takes it, so that a read sees all that has ended. */
+  flush(): void;
   /**
    * Writes what waits and takes nothing more.
    *
@@ -65,6 +67,7 @@ export function sqliteBooks(options: BooksOptions): SqliteBooks {
     closeEntry: (closing) => journal.close(closing),
     depth: () => journal.depth(),
     failure: () => journal.failure,
+    flush: () => journal.flush(),
     drain: () => journal.drain(),
   };
 }
@@ -130,9 +133,13 @@ class Journal {
     });
   }
 
+  flush(): void {
+    while (this.#queue.length > 0 && this.failure === undefined) this.#flush();
+  }
+
   drain(): Promise<void> {
     this.#retryTimer?.cancel();
-    while (this.#queue.length > 0 && this.failure === undefined) this.#flush();
+    this.flush();
     if (this.failure !== undefined) {
       this.#setAside(this.#queue.splice(0), this.failure);
       this.#retry();

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../../kernel/clock.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
+import type { UsageStore } from "../../ledger/usage-store.ts";
 import { newId } from "../../kernel/ids.ts";
 import { migrate } from "../migrations/migrate.ts";
 import { SqlDatabase, sqlScript } from "../sql.ts";
@@ -92,6 +93,18 @@ export async function openSqliteStores(options: SqliteStoreOptions): Promise<Sql
   }
 }
 
+/** Reads of what counts under budgets must not miss an attempt that has ended and waits to be written. */
+function ownUsage(sql: SqlDatabase, books: SqliteBooks): UsageStore {
+  const usage = sqliteUsage(sql);
+  return {
+    ...usage,
+    spentSince(sinceMs, hasSessions) {
+      books.flush();
+      return usage.spentSince(sinceMs, hasSessions);
+    },
+  };
+}
+
 interface Parts {
   readonly sql: SqlDatabase;
   readonly lock: StoreLock;
@@ -107,7 +120,7 @@ function compose({ sql, lock, books, reader, checkpointer, clock, recoveredAttem
     sql,
     keys: sqliteKeys(sql),
     books,
-    usage: { ...sqliteUsage(sql), groupBy: reader.groupBy, rows: reader.rows },
+    usage: { ...ownUsage(sql, books), groupBy: reader.groupBy, rows: reader.rows },
     audit: sqliteAudit(sql),
     recoveredAttempts,
     async probe() {

@@ -1,0 +1,97 @@
+/**
+ * Room under budgets, for one attempt: asked for before its opening is written, kept abreast of the reply, and given up for what
+ * it cost. Without a budget that binds the caller none of it happens.
+ */
+import { secondsUntilRoom, refusalText } from "../ledger/refusal-text.ts";
+import type { Hold, Shortage } from "../ledger/ledger.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
+import { nanoUsd } from "../kernel/money.ts";
+import type { AttemptOpening } from "./books.ts";
+import type { Attempt, Planned, PlannedTarget } from "./exchange.ts";
+import { accessibleModels } from "./plan.ts";
+import type { Services } from "./services.ts";
+
+/** An opening with the room that was found for it. */
+export type Room = { readonly isFound: true; readonly opening: AttemptOpening; readonly hold: Hold | undefined } | { readonly isFound: false; readonly shortages: readonly Shortage[] };
+
+/**
+ * @param opening without its hold
+ * @throws GatewayError `client_model_unpriced` where a budget binds and the model has no price
+ */
+export function takeRoom(services: Services, planned: Planned, target: PlannedTarget, opening: AttemptOpening): Room {
+  const { ledger, estimates } = services;
+  // What a caller pays for itself is recorded, and capped by nobody.
+  if (target.target.credential === "client" || !ledger.isBound(opening)) return { isFound: true, opening, hold: undefined };
+  const demands = estimates.demands(planned, target, opening);
+  if (demands === undefined) throw new GatewayError("client_model_unpriced", { internal: `${target.place.provider.id}/${target.upstreamModel} has no price` });
+  const decision = ledger.admit(opening.attemptId, opening, demands, opening.openedAtMs);
+  if (!decision.isAdmitted) return { isFound: false, shortages: decision.shortages };
+  return { isFound: true, opening: { ...opening, holdNanoUsd: nanoUsd(decision.hold.amount) }, hold: decision.hold };
+}
+
+/** The refusal of a call that no target has room for. */
+export function refusalOf(services: Services, planned: Planned, shortages: readonly Shortage[]): GatewayError {
+  const { exchange } = planned;
+  const nowMs = services.clock.now();
+  const retryAfterSeconds = secondsUntilRoom(shortages, nowMs);
+  const publicText = refusalText(shortages, {
+    nowMs,
+    nameOf: (scope) => (scope === `key:${planned.principal.keyId}` ? (planned.principal.key?.alias ?? planned.principal.key?.name) : undefined),
+    openModels: openModels(services, planned, shortages),
+    requestId: exchange.requestId,
+  });
+  return new GatewayError("client_budget_exceeded", { publicText, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) });
+}
+
+const openModelsMax = 3;
+const modelKinds = /^(?:model|key_model|team_model):/;
+
+/** Only where it is the model that has no room: other budgets are shut for every model. */
+function openModels(services: Services, planned: Planned, shortages: readonly Shortage[]): readonly string[] {
+  if (!shortages.every(({ scope }) => modelKinds.test(scope))) return [];
+  const short = new Set(shortages.map(({ scope }) => scope.slice(scope.lastIndexOf("/") + 1).replace(modelKinds, "")));
+  return accessibleModels(planned.exchange.snapshot, planned.principal)
+    .filter((model) => !short.has(model))
+    .slice(0, openModelsMax);
+}
+
+/** Keeps what is held abreast of a running reply. */
+export interface HoldWatch {
+  /** Call after each part of the reply that was observed; a fault ends the reply. */
+  afterEvents(): GatewayError | undefined;
+}
+
+const unheld: HoldWatch = { afterEvents: () => undefined };
+
+export function watchHold(services: Services, planned: Planned, attempt: Attempt): HoldWatch {
+  const { hold, observer, opening } = attempt;
+  if (hold === undefined) return unheld;
+  const running = services.estimates.running(planned, attempt);
+  let isTrue = false;
+  return {
+    afterEvents() {
+      const observed = observer.observed();
+      if (observed.stage === "nothing") return undefined;
+      const nowMs = services.clock.now();
+      const before = hold.amount;
+      let shortage: Shortage | undefined;
+      if (!isTrue) {
+        isTrue = true;
+        shortage = services.ledger.trueUp(hold, running.expected(observed), nowMs);
+      } else {
+        const cost = running.soFar(observed);
+        // An eighth more than it takes, so that a long reply does not ask at every event.
+        if (cost > hold.amount) shortage = services.ledger.raise(hold, cost + cost / 8n, nowMs);
+      }
+      if (hold.amount > before) services.books.raiseHold(opening.attemptId, nanoUsd(hold.amount));
+      return shortage === undefined ? undefined : refusalOf(services, planned, [shortage]);
+    },
+  };
+}
+
+/** Ends the hold with what the attempt cost. */
+export function settleHold({ ledger }: Services, { hold }: Attempt, cost: bigint, source: "reported" | "estimated" | "unresolved" | "none"): void {
+  if (hold === undefined) return;
+  if (source === "none") ledger.release(hold);
+  else ledger.settle(hold, source === "unresolved" ? hold.amount : cost, source);
+}
