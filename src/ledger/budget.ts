@@ -3,7 +3,7 @@
  * in `ledger.ts`.
  */
 import type { NanoUsd } from "../kernel/money.ts";
-import { idOf, kindOf, type Membership, type Scope, type ScopeKind } from "./scope.ts";
+import { idOf, kindOf, membershipsOf, type Membership, type Scope, type ScopeKind, type Spender } from "./scope.ts";
 import type { Window } from "./window.ts";
 
 export interface Budget {
@@ -46,8 +46,8 @@ export interface Binding {
 export interface BudgetBook {
   /** All, with those that {@link BudgetBook.setOwn} gave. */
   all(): readonly Budget[];
-  /** All that bind an attempt with these memberships, in their order. */
-  bindings(memberships: readonly Membership[]): readonly Binding[];
+  /** All that bind an attempt of this spender, in the order of its scopes. */
+  bindings(spender: Spender): readonly Binding[];
   /** Gives a scope budgets of its own in place of earlier ones, as a key's own settings do; they come before all others. */
   setOwn(scope: Scope, budgets: readonly Budget[]): void;
 }
@@ -58,6 +58,7 @@ const nothing: readonly Binding[] = [];
 export function createBudgetBook(budgets: readonly Budget[]): BudgetBook {
   const pools = groupBy(budgets.filter(({ per }) => per === "pool"));
   const defaults = groupBy(budgets.filter(({ per }) => per === "member"));
+  const kinds = new Set(budgets.map(({ per, scope }) => (per === "pool" ? kindOf(scope as Scope) : kindOf(scope as Scope) === "team" ? "team_user" : "user")));
   const ownByScope = new Map<string, readonly Budget[]>();
 
   /** The nearest that has any: the scope's own, its group's for members, every scope's of its kind. */
@@ -75,11 +76,12 @@ export function createBudgetBook(budgets: readonly Budget[]): BudgetBook {
     setOwn(scope, own) {
       if (own.length === 0) ownByScope.delete(scope);
       else ownByScope.set(scope, own);
+      kinds.add(kindOf(scope));
     },
-    bindings(memberships) {
+    bindings(spender) {
       if (budgets.length === 0 && ownByScope.size === 0) return nothing;
       const bindings: Binding[] = [];
-      for (const membership of memberships) for (const budget of nearest(membership)) bindings.push({ budget, scope: membership.scope });
+      for (const membership of membershipsOf(spender, kinds)) for (const budget of nearest(membership)) bindings.push({ budget, scope: membership.scope });
       return bindings;
     },
   };

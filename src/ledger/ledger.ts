@@ -6,7 +6,7 @@
 import { assert } from "../kernel/assert.ts";
 import { Balance, type AmountSource, type SpanSums } from "./balance.ts";
 import type { Binding, Budget, BudgetBook } from "./budget.ts";
-import { membershipsOf, type Scope, type Spender } from "./scope.ts";
+import { kindOf, membershipsOf, type Scope, type Spender } from "./scope.ts";
 
 /** What an attempt may cost, nano-USD. */
 export interface Demand {
@@ -130,7 +130,8 @@ export function createLedger(book: BudgetBook): Ledger {
       book.setOwn(scope, budgets);
       const added = new Set(budgets.map((budget) => balanceOf({ budget, scope })).filter((balance) => !before.has(balance)));
       if (added.size === 0) return;
-      const belongs = (spender: Spender): boolean => membershipsOf(spender).some((membership) => membership.scope === scope);
+      const kinds = new Set([kindOf(scope)]);
+      const belongs = (spender: Spender): boolean => membershipsOf(spender, kinds).some((membership) => membership.scope === scope);
       for (const each of spent.filter(({ spender }) => belongs(spender))) for (const balance of added) addTo(balance.at(each.dispatchedAtMs), each.amountNanoUsd, each.source);
       for (const hold of open.values()) {
         if (!belongs(hold.spender)) continue;
@@ -142,9 +143,9 @@ export function createLedger(book: BudgetBook): Ledger {
         }
       }
     },
-    isBound: (spender) => book.bindings(membershipsOf(spender)).length > 0,
+    isBound: (spender) => book.bindings(spender).length > 0,
     admit(attemptId, spender, demands, nowMs) {
-      const bound = book.bindings(membershipsOf(spender)).map(balanceOf);
+      const bound = book.bindings(spender).map(balanceOf);
       let shortages: readonly Shortage[] = [];
       for (const demand of demands) {
         shortages = bound.flatMap((balance) => shortageOf(balance, demand, nowMs) ?? []);
@@ -178,7 +179,7 @@ export function createLedger(book: BudgetBook): Ledger {
       if (open.delete(hold.attemptId)) for (const line of hold.lines) giveBack(line);
     },
     restore({ spender, dispatchedAtMs, amountNanoUsd, source }) {
-      for (const binding of book.bindings(membershipsOf(spender))) addTo(balanceOf(binding).at(dispatchedAtMs), amountNanoUsd, source);
+      for (const binding of book.bindings(spender)) addTo(balanceOf(binding).at(dispatchedAtMs), amountNanoUsd, source);
     },
     balances: (nowMs) => [...balances.values()].map((balance) => stateOf(balance, nowMs)),
     holds: () => [...open.values()],

@@ -55,12 +55,12 @@ function resetOf({ budget, endMs }: Shortage, nowMs: number): string {
 const kindWords: Record<ScopeKind, string> = {
   global: "This gateway", organization: "Organization", team: "Team", team_user: "Your share of team", user: "User", key: "Key", end_user: "End user",
   model: "Model", key_model: "This key's model", team_model: "Your team's model", tag: "Tag", project: "Project", provider: "Provider", target: "Target",
-  session: "This session", run: "This run",
+  session: "This session",
 };
 
 function nameOf(scope: Scope, { nameOf: known }: RefusalContext): string {
   const kind = kindOf(scope);
-  if (kind === "global" || kind === "session" || kind === "run") return kindWords[kind];
+  if (kind === "global" || kind === "session") return kindWords[kind];
   const id = idOf(scope);
   const last = kind === "key_model" || kind === "team_model" ? id.slice(id.indexOf("/") + 1) : kind === "team_user" ? id.slice(0, id.indexOf("/")) : id;
   return `${kindWords[kind]} ${known(scope) ?? last}`;

@@ -6,7 +6,7 @@
 /** Kinds of scope, in the order in which they are told to people. `PART/PART` kinds join two ids. */
 export const scopeKinds = [
   "global", "organization", "team", "team_user", "user", "key", "end_user", "model", "key_model", "team_model",
-  "tag", "project", "provider", "target", "session", "run",
+  "tag", "project", "provider", "target", "session",
 ] as const;
 
 export type ScopeKind = (typeof scopeKinds)[number];
@@ -40,26 +40,33 @@ export interface Membership {
 const nobody: readonly Scope[] = [];
 const everybody: readonly Scope[] = ["global"];
 
-/** All scopes of an attempt; the same attempt always gives the same ones, in the order of {@link scopeKinds}. */
-export function membershipsOf(spender: Spender): readonly Membership[] {
+/**
+ * Scopes of an attempt; the same attempt always gives the same ones, in the order of {@link scopeKinds}.
+ *
+ * @param kinds those that somebody asks for; most gateways have budgets of two or three
+ */
+export function membershipsOf(spender: Spender, kinds: ReadonlySet<ScopeKind>): readonly Membership[] {
   const { keyId, userId, teamId, organizationId, endUserId, project, tags, sessionId, model, provider, targetId } = spender;
-  const memberships: Membership[] = [{ scope: "global", inheritsFrom: nobody }];
-  const add = (scope: Scope, inheritsFrom = nobody): void => void memberships.push({ scope, inheritsFrom });
-  if (organizationId !== null) add(`organization:${organizationId}`);
-  if (teamId !== null) add(`team:${teamId}`);
-  if (teamId !== null && userId !== null) add(`team_user:${teamId}/${userId}`, [`team:${teamId}`]);
-  if (userId !== null) add(`user:${userId}`, organizationId === null ? everybody : [`organization:${organizationId}`, "global"]);
-  add(`key:${keyId}`);
-  if (endUserId !== null) add(`end_user:${endUserId}`);
-  add(`model:${model}`);
-  add(`key_model:${keyId}/${model}`);
-  if (teamId !== null) add(`team_model:${teamId}/${model}`);
-  for (const tag of tags) add(`tag:${tag}`);
-  if (project !== null) add(`project:${project}`);
-  add(`provider:${provider}`);
-  add(`target:${targetId}`);
-  if (sessionId !== null) add(`session:${sessionId}`);
-  add(`run:${keyId}`);
+  const memberships: Membership[] = [];
+  const add = (kind: Exclude<ScopeKind, "global">, id: string | null, inheritsFrom = nobody): void => {
+    if (id !== null && kinds.has(kind)) memberships.push({ scope: `${kind}:${id}`, inheritsFrom });
+  };
+  const pair = (first: string | null, second: string | null): string | null => (first === null || second === null ? null : `${first}/${second}`);
+  if (kinds.has("global")) memberships.push({ scope: "global", inheritsFrom: nobody });
+  add("organization", organizationId);
+  add("team", teamId);
+  if (kinds.has("team_user")) add("team_user", pair(teamId, userId), [`team:${teamId ?? ""}`]);
+  add("user", userId, organizationId === null ? everybody : [`organization:${organizationId}`, "global"]);
+  add("key", keyId);
+  add("end_user", endUserId);
+  add("model", model);
+  if (kinds.has("key_model")) add("key_model", pair(keyId, model));
+  if (kinds.has("team_model")) add("team_model", pair(teamId, model));
+  if (kinds.has("tag")) for (const tag of tags) add("tag", tag);
+  add("project", project);
+  add("provider", provider);
+  add("target", targetId);
+  add("session", sessionId);
   return memberships;
 }
 
