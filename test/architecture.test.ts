@@ -56,6 +56,7 @@ const matrix: Record<string, readonly string[]> = {
   "providers/*": ["kernel", "wire", "credentials", "providers", "types:dialects"],
   identity: ["kernel", "types:audit"],
   ledger: ["kernel"],
+  limits: ["kernel"],
   metering: ["kernel", "types:config", "types:ledger"],
   audit: ["kernel"],
   config: ["kernel", "ledger"],

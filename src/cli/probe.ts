@@ -7,7 +7,8 @@ import { readFileSync } from "node:fs";
 import { getCACertificates } from "node:tls";
 import type { EgressConfig } from "../config/gateway-config.ts";
 import { createDialer } from "../egress/dialer.ts";
-import { asGatewayError } from "../kernel/gateway-error.ts";
+import { Cancellation } from "../kernel/cancellation.ts";
+import { asGatewayError, GatewayError } from "../kernel/gateway-error.ts";
 import { messageOf } from "./cli-error.ts";
 
 /** What came back. Any HTTP status counts as an answer. */
@@ -29,9 +30,11 @@ export async function probe(origin: string, egress: EgressConfig, timeoutMs: num
     return { isReached: false, reason: `egress.ca_file cannot be read: ${messageOf(error)}` };
   }
   const dialer = createDialer({ isConfigured: (asked) => asked === origin, connectMs: timeoutMs, proxy: egress.proxy, noProxy: egress.noProxy, certificates });
+  const ending = new Cancellation();
+  const timer = setTimeout(() => ending.cancel(new GatewayError("upstream_slow")), timeoutMs);
   try {
     const timeouts = { firstByteMs: timeoutMs, idleMs: timeoutMs };
-    const reply = await dialer.system("probe", { origin, method: "HEAD", path: "/", headers: ["accept", "*/*"], body: null, timeouts }, AbortSignal.timeout(timeoutMs));
+    const reply = await dialer.system("probe", { origin, method: "HEAD", path: "/", headers: ["accept", "*/*"], body: null, timeouts }, ending);
     reply.abort();
     const index = reply.headers.findIndex((name, at) => at % 2 === 0 && name.toLowerCase() === "date");
     return { isReached: true, status: reply.status, date: index < 0 ? undefined : reply.headers[index + 1] };
@@ -40,6 +43,7 @@ export async function probe(origin: string, egress: EgressConfig, timeoutMs: num
     const isLate = fault.code === "upstream_slow" || fault.code === "client_closed";
     return { isReached: false, reason: isLate ? `no answer within ${timeoutMs / 1000} s` : (fault.details.internal ?? fault.code) };
   } finally {
+    clearTimeout(timer);
     await dialer.close();
   }
 }

@@ -4,6 +4,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { networkInterfaces } from "node:os";
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
+import { Cancellation } from "../kernel/cancellation.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
 import { newId } from "../kernel/ids.ts";
 import { Secret } from "../kernel/secret.ts";
 import { mintAdmission } from "./admission.ts";
@@ -36,7 +38,7 @@ function request(origin: string, fields: Partial<OutboundRequest> = {}): Outboun
 }
 
 const admission = mintAdmission(newId("req", 1), "key_1");
-const never = new AbortController().signal;
+const never = new Cancellation();
 
 function read(reply: UpstreamReply): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -101,23 +103,23 @@ describe("createDialer", () => {
     expect(reply.headers.slice(0, 6)).toEqual(["X-One", "1", "x-two", "2", "x-two", "3"]);
   });
 
-  it("closes the upstream connection when the signal aborts, before and after the head", async () => {
+  it("closes the upstream connection when the request is cancelled, before and after the head", async () => {
     const gone: Promise<void>[] = [];
     const { origin } = await serve((incoming, response) => {
       gone.push(new Promise((resolve) => incoming.socket.once("close", () => resolve())));
       if (incoming.url === "/head") response.writeHead(200).write("first");
     });
     const made = dialer([origin]);
-    const early = new AbortController();
-    const waiting = faultOf(made.infer(admission, request(origin), early.signal));
+    const early = new Cancellation();
+    const waiting = faultOf(made.infer(admission, request(origin), early));
     while (gone.length === 0) await new Promise((resolve) => setImmediate(resolve));
-    early.abort();
+    early.cancel(new GatewayError("client_closed"));
     expect((await waiting).code).toBe("client_closed");
     await gone[0];
-    const late = new AbortController();
-    const reply = await made.infer(admission, request(origin, { path: "/head" }), late.signal);
+    const late = new Cancellation();
+    const reply = await made.infer(admission, request(origin, { path: "/head" }), late);
     const failed = faultOf(read(reply));
-    late.abort();
+    late.cancel(new GatewayError("client_closed"));
     expect((await failed).code).toBe("client_closed");
     await gone[1];
   });

@@ -5,6 +5,7 @@
  */
 import { lookup as systemLookup } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
+import type { Cancelled } from "../kernel/cancellation.ts";
 import type { ErrorCode } from "../kernel/error-codes.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import type { Secret } from "../kernel/secret.ts";
@@ -33,17 +34,17 @@ export interface Dialer {
   /**
    * Sends an admitted request; resolves when the reply's head is there, with its body paused.
    *
-   * @throws DialError `upstream_unreachable`, `upstream_slow`, or the signal's reason; `gateway_internal` without a
+   * @throws DialError `upstream_unreachable`, `upstream_slow`, or the reason of the cancellation; `gateway_internal` without a
    *   minted admission
    */
-  infer(admission: Admission, request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply>;
+  infer(admission: Admission, request: OutboundRequest, cancelled: Cancelled): Promise<UpstreamReply>;
   /** As `infer`, for the closed list of purposes. */
-  system(purpose: SystemPurpose, request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply>;
+  system(purpose: SystemPurpose, request: OutboundRequest, cancelled: Cancelled): Promise<UpstreamReply>;
   /**
    * For a provider's own login with its cloud. The address is the operator's: from the configuration, the environment, or a
    * credential file; metadata services, which stand on link-local addresses, are reachable here and nowhere else.
    */
-  login(request: OutboundRequest, signal: AbortSignal): Promise<UpstreamReply>;
+  login(request: OutboundRequest, cancelled: Cancelled): Promise<UpstreamReply>;
   /** Ends idle connections at once, busy ones when they are done. */
   close(): Promise<void>;
 }
@@ -81,9 +82,9 @@ export function createDialer(options: DialerOptions): Dialer {
   };
 
   // Nothing here may close over the request: its body would live as long as the reply.
-  const send = (request: OutboundRequest, signal: AbortSignal, poolOf = poolFor): Promise<UpstreamReply> => {
-    const { promise, reply } = expectReply(signal);
-    if (!signal.aborted) {
+  const send = (request: OutboundRequest, cancelled: Cancelled, poolOf = poolFor): Promise<UpstreamReply> => {
+    const { promise, reply } = expectReply(cancelled);
+    if (cancelled.reason === undefined) {
       const { timeouts, ...wire } = request;
       reply.attach(poolOf(request.origin).send({ ...wire, ...timeouts }, reply.sink));
     }
@@ -91,12 +92,12 @@ export function createDialer(options: DialerOptions): Dialer {
   };
 
   return {
-    async infer(admission, request, signal) {
+    async infer(admission, request, cancelled) {
       if (!isMinted(admission)) throw new GatewayError("gateway_internal", { internal: "dial without admission" });
-      return send(request, signal);
+      return send(request, cancelled);
     },
-    system: async (_purpose, request, signal) => send(request, signal),
-    login: async (request, signal) => send(request, signal, loginPoolFor),
+    system: async (_purpose, request, cancelled) => send(request, cancelled),
+    login: async (request, cancelled) => send(request, cancelled, loginPoolFor),
     close() {
       for (const pool of [...pools.values(), ...loginPools.values()]) pool.close();
       return Promise.resolve();
@@ -104,10 +105,10 @@ export function createDialer(options: DialerOptions): Dialer {
   };
 }
 
-function expectReply(signal: AbortSignal): { promise: Promise<UpstreamReply>; reply: ReturnType<typeof createReply> } {
+function expectReply(cancelled: Cancelled): { promise: Promise<UpstreamReply>; reply: ReturnType<typeof createReply> } {
   const { promise, resolve, reject } = Promise.withResolvers<UpstreamReply>();
-  const reply = createReply(signal, resolve, (fault) => reject(dialError(fault)));
-  if (signal.aborted) reject(dialError({ kind: "aborted", reason: signal.reason instanceof GatewayError ? signal.reason : new GatewayError("client_closed"), wasSent: false }));
+  const reply = createReply(cancelled, resolve, (fault) => reject(dialError(fault)));
+  if (cancelled.reason !== undefined) reject(dialError({ kind: "aborted", reason: cancelled.reason, wasSent: false }));
   return { promise, reply };
 }
 

@@ -3,6 +3,7 @@
  * one socket read reach the consumer as one piece, because one write per read is more than twice as cheap as one write per
  * piece on bursts.
  */
+import type { Cancelled } from "../kernel/cancellation.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import type { Flight, FlightSink } from "./http1/pool.ts";
 
@@ -36,11 +37,11 @@ export type ReplyFault = { readonly kind: "unconnected" | "broken" | "slow"; rea
 const waitingBytesMax = 256 * 1024;
 
 /**
- * @param signal aborting it aborts the reply, before or after its head
+ * @param cancelled gives the reply up, before or after its head
  * @param onHead called once, when the head of the final response is there
  * @param onFault called instead when no head comes
  */
-export function createReply(signal: AbortSignal, onHead: (reply: UpstreamReply) => void, onFault: (fault: ReplyFault) => void): { readonly sink: FlightSink; attach(flight: Flight): void } {
+export function createReply(cancelled: Cancelled, onHead: (reply: UpstreamReply) => void, onFault: (fault: ReplyFault) => void): { readonly sink: FlightSink; attach(flight: Flight): void } {
   let flight: Flight | undefined;
   let consumer: ReplyConsumer | undefined;
   let waiting: Buffer[] = [];
@@ -61,14 +62,14 @@ export function createReply(signal: AbortSignal, onHead: (reply: UpstreamReply) 
       return;
     }
     isOver = true;
-    signal.removeEventListener("abort", onAbort);
+    cancelled.remove(onCancel);
     if (fault === undefined) consumer.end();
     else consumer.fail(fault);
   };
   const failHead = (fault: ReplyFault): void => {
     if (isOver) return;
     isOver = true;
-    signal.removeEventListener("abort", onAbort);
+    cancelled.remove(onCancel);
     onFault(fault);
   };
   const give = (bytes: Buffer): void => {
@@ -79,8 +80,8 @@ export function createReply(signal: AbortSignal, onHead: (reply: UpstreamReply) 
     if (hasHead) settle(reason);
     else failHead({ kind: "aborted", reason, wasSent });
   };
-  const onAbort = (): void => abandon(signal.reason instanceof GatewayError ? signal.reason : new GatewayError("client_closed"));
-  signal.addEventListener("abort", onAbort, { once: true });
+  const onCancel = (): void => abandon(cancelled.reason ?? new GatewayError("client_closed"));
+  cancelled.add(onCancel);
 
   const reply = (status: number, headers: readonly string[]): UpstreamReply => ({
     status,

@@ -9,7 +9,7 @@
  *
  * Amounts are kept multiplied by the period in milliseconds, so that one millisecond pays off exactly `max` of them: all values are
  * integers below 2^53, nothing is ever rounded, and the waiting times are exact to the millisecond. Readings of the clock are
- * rounded down to whole milliseconds.
+ * rounded down to whole milliseconds, and windows are measured by the latest reading seen.
  */
 
 /** Costs and limits above this count as this; it keeps every intermediate value an exact integer. */

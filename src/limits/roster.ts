@@ -20,7 +20,8 @@ interface Member {
   open: number;
   /** When the last call ended; {@link never} while the first is open. */
   lastMs: number;
-  parentId: string | undefined;
+  /** As the first call named it, for good: an agent is started once. */
+  readonly parentId: string | undefined;
 }
 
 const never = -Infinity;
@@ -39,7 +40,7 @@ export interface Roster extends Sweepable {
   running(scope: string, nowMs: number): ReadonlySet<string>;
   /** Times at which running members without an open call stop counting, ascending; those waiting for others are left out. */
   graceEnds(scope: string, nowMs: number): readonly number[];
-  /** Counts one open call, and remembers the member. */
+  /** Counts one open call, and remembers the member; `parentId` is noted on its first call only. */
   enter(scope: string, id: string, parentId: string | undefined): void;
   leave(scope: string, id: string, nowMs: number): void;
   /** Undoes `enter` as if it had not been. */
@@ -118,7 +119,6 @@ export function createRoster(bounds: RosterBounds, onCreated: () => void): Roste
       const member = members.get(id);
       if (member !== undefined) {
         member.open += 1;
-        member.parentId = parentId ?? member.parentId;
         return;
       }
       members.set(id, { open: 1, lastMs: never, parentId });

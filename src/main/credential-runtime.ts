@@ -5,6 +5,7 @@ import { homedir } from "node:os";
 import type { CredentialRuntime, LoginReply, LoginRequest } from "../credentials/runtime.ts";
 import type { Dialer } from "../egress/dialer.ts";
 import type { UpstreamReply } from "../egress/reply.ts";
+import { Cancellation } from "../kernel/cancellation.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 
@@ -37,10 +38,10 @@ function run(command: string, env: Readonly<Record<string, string | undefined>>)
 
 async function exchange(clock: Clock, dialer: Pick<Dialer, "login">, request: LoginRequest): Promise<LoginReply> {
   const { timeoutMs, ...wire } = request;
-  const abort = new AbortController();
-  const timer = clock.after(timeoutMs, () => abort.abort(new GatewayError("upstream_slow", { internal: "a login took too long" })));
+  const ending = new Cancellation();
+  const timer = clock.after(timeoutMs, () => ending.cancel(new GatewayError("upstream_slow", { internal: "a login took too long" })));
   try {
-    const reply = await dialer.login({ ...wire, timeouts: { firstByteMs: timeoutMs, idleMs: timeoutMs } }, abort.signal);
+    const reply = await dialer.login({ ...wire, timeouts: { firstByteMs: timeoutMs, idleMs: timeoutMs } }, ending);
     return { status: reply.status, headers: reply.headers, body: await whole(reply) };
   } finally {
     timer.cancel();

@@ -20,7 +20,7 @@ export async function attemptTarget(services: Services, admitted: Admitted, plan
   try {
     const { outbound, loss } = await buildRequest(services, admitted, planned);
     attempt.loss = loss;
-    const reply = await services.dialer.infer(admitted.admission, outbound, exchange.abort.signal);
+    const reply = await services.dialer.infer(admitted.admission, outbound, exchange.ending);
     return { kind: "reply", attempt, reply, headAt: services.clock.monotonic() };
   } catch (fault) {
     if (fault instanceof DialError) return { kind: "fault", attempt, fault, wasSent: fault.wasSent };

@@ -77,7 +77,7 @@ async function askFor(services: Services, planned: Planned, target: PlannedTarge
   exchange.report.attempts += 1;
   const { outbound, loss } = await buildRequest(services, planned, target);
   const sentAt = services.clock.monotonic();
-  const reply = await services.dialer.system("count_tokens", outbound, exchange.abort.signal);
+  const reply = await services.dialer.system("count_tokens", outbound, exchange.ending);
   const read = await readCount(reply, target, planned);
   return { reply, loss, sentAt, ...(Buffer.isBuffer(read) ? { body: read, refused: undefined } : { body: Buffer.alloc(0), refused: read }) };
 }

@@ -8,6 +8,7 @@ import type { Admission } from "../egress/admission.ts";
 import type { UpstreamReply } from "../egress/reply.ts";
 import type { Principal } from "../identity/principal.ts";
 import type { Hold } from "../ledger/ledger.ts";
+import type { Cancellation } from "../kernel/cancellation.ts";
 import type { GatewayError } from "../kernel/gateway-error.ts";
 import type { Id } from "../kernel/ids.ts";
 import type { ClientCredential, Operation } from "../providers/provider.ts";
@@ -30,8 +31,8 @@ export interface Exchange {
   /** Wall time and monotonic time of the match, milliseconds. */
   readonly startedAtMs: number;
   readonly startedAt: number;
-  /** Aborted with a GatewayError as reason: the client left, or the time is up. */
-  readonly abort: AbortController;
+  /** Cancelled when the client has left, or the time is up. */
+  readonly ending: Cancellation;
   /** Collected on the way for the log line and the metrics; written by stages, read at the end only. */
   readonly report: Report;
 }

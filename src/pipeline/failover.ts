@@ -32,7 +32,7 @@ export async function failover(services: Services, admitted: Admitted): Promise<
     if (verdict.kind === "commit") return { ...admitted, ...verdict.result };
     lastFault = verdict.fault;
     closeFailed(services, admitted, result);
-    if (exchange.abort.signal.aborted) throw lastFault;
+    if (exchange.ending.reason !== undefined) throw lastFault;
     if (verdict.kind === "stop" || mustStop(result)) throw lastFault;
     if (verdict.kind === "again") {
       if (hasDroppedBeta || !forgoBeta(services, admitted, { plannedTarget: target, refusedBeta: verdict.refusedBeta, loss: result.attempt.loss })) throw lastFault;

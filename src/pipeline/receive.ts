@@ -1,5 +1,6 @@
 /** Stage 2: the body, up to its bound, and the facts in it. */
 import type { IncomingMessage } from "node:http";
+import type { Cancelled } from "../kernel/cancellation.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { releaseMemory } from "../kernel/memory.ts";
 import type { Identified, Received } from "./exchange.ts";
@@ -17,11 +18,11 @@ export async function receive(services: Services, identified: Identified): Promi
   if (encoding !== undefined && encoding !== "identity") {
     throw new GatewayError("client_body_malformed", { publicText: "Compressed request bodies are not read here; send the body without content-encoding." });
   }
-  const timer = services.clock.after(config.timeouts.requestBodyMs, () => exchange.abort.abort(new GatewayError("client_body_slow")));
+  const timer = services.clock.after(config.timeouts.requestBodyMs, () => exchange.ending.cancel(new GatewayError("client_body_slow")));
   try {
     const { ingress } = exchange;
     const readFrom = services.clock.monotonic();
-    const sent = await readBody(exchange.request, config.limits.bodyBytesMax, exchange.abort.signal);
+    const sent = await readBody(exchange.request, config.limits.bodyBytesMax, exchange.ending);
     exchange.report.uploadMs = services.clock.monotonic() - readFrom;
     const body = ingress.unpackCount?.(sent) ?? sent;
     const facts = exchange.dialect.inspect(body, ingress.url);
@@ -41,7 +42,7 @@ export async function receive(services: Services, identified: Identified): Promi
  *
  * @param bytesMax refused above it, before reading when the length was announced
  */
-export function readBody(request: IncomingMessage, bytesMax: number, signal: AbortSignal): Promise<Buffer> {
+export function readBody(request: IncomingMessage, bytesMax: number, ending: Cancelled): Promise<Buffer> {
   const announced = request.headers["content-length"];
   const length = announced === undefined ? undefined : Number(announced);
   if (length !== undefined && length > bytesMax) return Promise.reject(tooLarge(bytesMax));
@@ -51,7 +52,7 @@ export function readBody(request: IncomingMessage, bytesMax: number, signal: Abo
     const pieces: Buffer[] = [];
     const settle = (outcome: () => void): void => {
       request.off("data", onData).off("end", onEnd).off("error", onBroken).off("close", onBroken);
-      signal.removeEventListener("abort", onAbort);
+      ending.remove(onEnding);
       outcome();
     };
     const onData = (bytes: Buffer): void => {
@@ -73,9 +74,9 @@ export function readBody(request: IncomingMessage, bytesMax: number, signal: Abo
       settle(() => resolve(whole ?? Buffer.concat(pieces, received)));
     };
     const onBroken = (): void => settle(() => reject(new GatewayError("client_closed")));
-    const onAbort = (): void => settle(() => reject(signal.reason instanceof Error ? signal.reason : new GatewayError("client_closed")));
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
+    const onEnding = (): void => settle(() => reject(ending.reason ?? new GatewayError("client_closed")));
+    if (ending.reason !== undefined) return onEnding();
+    ending.add(onEnding);
     request.on("data", onData).on("end", onEnd).on("error", onBroken).on("close", onBroken);
   });
 }

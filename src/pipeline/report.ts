@@ -11,9 +11,9 @@ export function start(services: Services, exchange: Exchange): Watched {
   services.load.inFlight += 1;
   services.load.total += 1;
   exchange.response.once("close", () => {
-    if (!exchange.response.writableFinished) exchange.abort.abort(new GatewayError("client_closed"));
+    if (!exchange.response.writableFinished) exchange.ending.cancel(new GatewayError("client_closed"));
   });
-  const watched = services.watch.add(exchange.snapshot.config.timeouts.totalMs, (fault) => exchange.abort.abort(fault));
+  const watched = services.watch.add(exchange.snapshot.config.timeouts.totalMs, (fault) => exchange.ending.cancel(fault));
   watches.set(exchange, watched);
   return watched;
 }

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Principal } from "../identity/principal.ts";
+import { Cancellation } from "../kernel/cancellation.ts";
 import { asGatewayError, GatewayError, isGatewayError } from "../kernel/gateway-error.ts";
 import { newId, type Id } from "../kernel/ids.ts";
 import { handleCountTokens } from "../pipeline/count-tokens.ts";
@@ -141,10 +142,10 @@ function refuseForeignOrigin(request: IncomingMessage): void {
 
 async function readJson(options: DispatchOptions, { request }: Matched, bodyBytesMax: number): Promise<unknown> {
   if (request.method === "GET" || request.method === "HEAD") return undefined;
-  const abort = new AbortController();
-  const timer = options.services.clock.after(10_000, () => abort.abort(new GatewayError("client_body_slow")));
+  const ending = new Cancellation();
+  const timer = options.services.clock.after(10_000, () => ending.cancel(new GatewayError("client_body_slow")));
   try {
-    const bytes = await readBody(request, bodyBytesMax, abort.signal);
+    const bytes = await readBody(request, bodyBytesMax, ending);
     return bytes.length === 0 ? undefined : JSON.parse(bytes.toString("utf8"));
   } catch (fault) {
     if (isGatewayError(fault)) throw fault;
@@ -168,7 +169,7 @@ function createExchange(options: DispatchOptions, { request, response, requestId
     query: queryAt === -1 ? "" : url.slice(queryAt),
     startedAtMs: options.services.clock.now(),
     startedAt: options.services.clock.monotonic(),
-    abort: new AbortController(),
+    ending: new Cancellation(),
     report: {
       keyId: undefined,
       model: undefined,

@@ -115,7 +115,7 @@ class Journal {
   raise(attemptId: string, holdNanoUsd: bigint): void {
     if (this.#isDrained || this.failure !== undefined) return;
     this.#raises.set(attemptId, holdNanoUsd);
-    this.#schedule();
+    this.#scheduleSoon();
   }
 
   close(closing: AttemptClosing): Promise<void> {
@@ -128,7 +128,7 @@ class Journal {
       } else if (this.failure !== undefined) this.#retained.push(item);
       else {
         this.#queue.push(item);
-        this.#schedule();
+        this.#scheduleSoon();
       }
     });
   }
@@ -165,6 +165,11 @@ class Journal {
       this.#isScheduled = false;
       this.#flush();
     });
+  }
+
+  /** Nobody waits for these: they may go with the openings of the next turn. */
+  #scheduleSoon(): void {
+    if (!this.#isScheduled) setImmediate(() => this.#schedule());
   }
 
   /** Writes one batch; the next one, if any, gets a turn of its own. */
