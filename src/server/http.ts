@@ -53,6 +53,7 @@ export async function listen(config: ListenConfig, listener: RequestListener, op
     if (mayAnswer(answers.get(socket))) answerBrokenClient(fault, socket);
     else socket.destroy();
   };
+  server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => lingerWhenUnread(socket, () => answers.get(socket)?.req, options.clock));
   server.on("clientError", answerOrEnd);
   server.on("upgrade", (_request: IncomingMessage, socket: Socket) => answerOrEnd({ code: "UPGRADE" }, socket));
   server.on("connect", (_request: IncomingMessage, socket: Socket) => answerOrEnd({ code: "CONNECT" }, socket));
@@ -91,6 +92,30 @@ function createTlsServer(tls: NonNullable<ListenConfig["tls"]>, listener: Reques
   const texts = readTls(tls);
   const server = createHttpsServer({ ...serverOptions, ...tlsOptions(texts) }, listener);
   return { server, watching: watchTls(tls, texts, { clock, use: (changed) => server.setSecureContext(tlsOptions(changed)), onReload: onTlsReload }) };
+}
+
+/** A client that is told before its body is read gets this long, and may send this much, before it must have read the answer. */
+const lingerMs = 2_000;
+const lingerBytesMax = 64 * 1024 * 1024;
+
+/**
+ * Closing a connection with unread bytes resets it, and a reset takes an answer with it that the client has not read yet: a body that is
+ * too large would look like a broken network, and be sent again. So such a connection says that it has ended, and lets the client finish.
+ */
+function lingerWhenUnread(socket: Socket, requestOf: () => IncomingMessage | undefined, clock: Clock): void {
+  const destroySoon = socket.destroySoon.bind(socket);
+  socket.destroySoon = () => {
+    const request = requestOf();
+    if (request === undefined || request.complete || socket.destroyed) return destroySoon();
+    const timer = clock.after(lingerMs, () => socket.destroy());
+    socket.once("close", () => timer.cancel());
+    let unread = 0;
+    request.once("end", destroySoon).on("data", (bytes: Buffer) => {
+      unread += bytes.length;
+      if (unread > lingerBytesMax) socket.destroy();
+    });
+    socket.end();
+  };
 }
 
 /** Whether nothing of an answer has been sent that the refusal would break into. */

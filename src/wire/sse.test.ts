@@ -43,6 +43,17 @@ describe("createEventSplitter", () => {
     expect(splitter.finish()).toEqual({ bytes: Buffer.from("event: b\nda"), isWhole: false });
   });
 
+  it.each([
+    ["data: a\r\n", false],
+    ["data: a\n\r", true],
+    ["data: a\r\r", true],
+    ["data: a\r\n\r", true],
+  ])("at the end of a stream takes CR LF as one line end: %j", (text, isWhole) => {
+    const splitter = createEventSplitter();
+    splitter.push(Buffer.from(text));
+    expect(splitter.finish().isWhole).toBe(isWhole);
+  });
+
   it("passes an event beyond its bound in parts, and says that it is inside one", () => {
     const splitter = createEventSplitter();
     expect(splitter.push(Buffer.alloc(eventTailBytesMax + 1, "x")).length).toBe(eventTailBytesMax + 1);

@@ -50,7 +50,7 @@ export function createEventSplitter(): EventSplitter {
       if (border > 0) isAtBorder = true;
       return bytes.subarray(0, border);
     },
-    finish: () => ({ bytes: tail, isWhole: tail.length === 0 || /(?:\r\n|\n|\r)(?:\r\n|\n|\r)$/.test(tail.toString("latin1", Math.max(0, tail.length - 4))) }),
+    finish: () => ({ bytes: tail, isWhole: tail.length === 0 || /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))$/.test(tail.toString("latin1", Math.max(0, tail.length - 4))) }),
     isAtBorder: () => isAtBorder,
   };
 }

@@ -158,6 +158,24 @@ describe("a bound", () => {
     expect(await stage.rowsNow(reply.session)).toEqual([]);
   });
 
+  it("on the body is told before the connection ends, also to a client that wants it closed and still sends", async () => {
+    const socket = connect(stage.port, "127.0.0.1");
+    let text = "";
+    let fault: Error | undefined;
+    const closed = new Promise((resolve) => socket.on("close", resolve));
+    socket.on("data", (piece) => (text += piece.toString("latin1"))).on("error", (error) => (fault = error));
+    const head = raw({ headers: ["Connection: close"], body: "" }).replace("content-length: 0", `content-length: ${tooLarge.length}`);
+    socket.write(head);
+    // In pieces, so that the answer comes while more is on its way.
+    for (let at = 0; at < tooLarge.length && !socket.destroyed; at += 65_536) {
+      if (!socket.write(tooLarge.subarray(at, at + 65_536))) await new Promise((resolve) => socket.once("drain", resolve).once("close", resolve));
+    }
+    await closed;
+    expect(fault).toBeUndefined();
+    expect(text).toMatch(/^HTTP\/1\.1 413 /);
+    expect(text).toContain("request_too_large");
+  });
+
   it("on the body also holds for a client that would never stop", async () => {
     const sent = await new Promise<{ readonly text: string; readonly bytes: number }>((resolve) => {
       const socket = connect(stage.port, "127.0.0.1");

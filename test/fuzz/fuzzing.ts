@@ -1,6 +1,7 @@
 /**
  * What the fuzz tests share: random values that repeat with a seed, ways to damage bytes, and a loop that runs for a bounded
- * time and names the seed of the round that failed. `TOLLGATE_SEED=N` begins with that round; `TOLLGATE_FUZZ_MS=N` runs longer.
+ * time and names the seed of the round that failed. The seeds are the same at each run, so that what fails is what was changed;
+ * `TOLLGATE_SEED=N` begins with that round, `TOLLGATE_SEED=new` with one never tried; `TOLLGATE_FUZZ_MS=N` runs longer.
  */
 import { createConnection } from "node:net";
 
@@ -15,9 +16,10 @@ export interface Random {
   chance(chance: number): boolean;
 }
 
-const firstSeed = Number(process.env["TOLLGATE_SEED"] ?? Date.now() % 2 ** 31);
+const seed = process.env["TOLLGATE_SEED"];
+const firstSeed = seed === "new" ? Date.now() % 2 ** 31 : Number(seed ?? 1);
 /** One round only, when a seed was given and no time. */
-const isRepeating = process.env["TOLLGATE_SEED"] !== undefined && process.env["TOLLGATE_FUZZ_MS"] === undefined;
+const isRepeating = seed !== undefined && seed !== "new" && process.env["TOLLGATE_FUZZ_MS"] === undefined;
 
 /** Numbers that repeat with the seed (mulberry32). */
 export function randomFrom(seed: number): Random {
