@@ -42,7 +42,8 @@ const events = [
 
 /** An upstream that takes everything and looks at what it got. */
 async function startUpstream(): Promise<string> {
-  const server = createServer((request, response) => {
+  // Takes heads larger than any that the gateway lets through, so that every refusal is the gateway's.
+  const server = createServer({ maxHeaderSize: 1024 * 1024 }, (request, response) => {
     const pieces: Buffer[] = [];
     request.on("data", (bytes: Buffer) => void pieces.push(bytes));
     request.on("end", () => answer(request, response, Buffer.concat(pieces)));
