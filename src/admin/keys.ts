@@ -29,6 +29,7 @@ export interface KeyFields {
   readonly alias?: string | null;
   readonly userId?: string | null;
   readonly teamId?: string | null;
+  readonly organizationId?: string | null;
   readonly models?: readonly string[];
   readonly aliases?: Readonly<Record<string, string>>;
   /** Decimal USD, ≥ 0. */
@@ -192,6 +193,7 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
     alias: null,
     userId: null,
     teamId: null,
+    organizationId: null,
     models: [],
     aliases: {},
     maxBudgetUsd: null,

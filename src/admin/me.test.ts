@@ -17,6 +17,7 @@ describe("GET /v1/me", () => {
       key_alias: "ada-laptop",
       user_id: "ada",
       team_id: "engines",
+      organization_id: null,
       models: ["claude-*"],
       aliases: {},
       tags: [],

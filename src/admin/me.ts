@@ -20,6 +20,7 @@ export function createMeHandler(keys: KeyService): AdminHandler {
         key_alias: key?.alias ?? null,
         user_id: principal.userId,
         team_id: principal.teamId,
+        organization_id: principal.organizationId,
         models: key?.models ?? [],
         aliases: key?.aliases ?? {},
         tags: key?.tags ?? [],

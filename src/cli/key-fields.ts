@@ -7,6 +7,7 @@ export interface KeyFieldOptions {
   readonly alias?: string;
   readonly user?: string;
   readonly team?: string;
+  readonly organization?: string;
   readonly models?: readonly string[];
   readonly modelAlias?: Readonly<Record<string, string>>;
   readonly duration?: string;
@@ -25,6 +26,7 @@ export function addKeyFields(command: Command): Command {
     .option("--alias <name>", "a name for it, unique")
     .option("--user <id>", "whose it is")
     .option("--team <id>", "the team it is billed to")
+    .option("--organization <id>", "the organization it is billed to")
     .option("--models <names>", "models it may use, separated by commas; * as a wildcard; without it: all", commaList)
     .option("--model-alias <from=to>", "a name this key may ask for, and the model it gets; may be repeated", modelAlias)
     .option("--duration <span>", "its lifetime, like 12h, 30d, 1mo; without it: no end", span)
@@ -43,6 +45,7 @@ export function keyFields(options: KeyFieldOptions): Readonly<Record<string, unk
     key_alias: options.alias,
     user_id: options.user,
     team_id: options.team,
+    organization_id: options.organization,
     models: options.models,
     aliases: options.modelAlias,
     duration: options.duration,

@@ -173,6 +173,7 @@ function renderKey(key: JsonObject, nowMs: number, output: Output): string {
       ["state", stateOf(key, nowMs)],
       ["user", textOf(key.user_id)],
       ["team", textOf(key.team_id)],
+      ["organization", textOf(key.organization_id)],
       ["models", listOf(key.models).map(textOf).join(", ") || "all"],
       ["model aliases", json(key.aliases)],
       ["spend", `${formatDollars(textOf(key.spend) || "0")} USD`],

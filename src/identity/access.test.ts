@@ -6,7 +6,7 @@ import type { KeyRecord } from "./key-store.ts";
 import type { Principal } from "./principal.ts";
 
 function holder(models: readonly string[]): Principal {
-  return { role: "developer", keyId: "key_1", key: { models } as KeyRecord, userId: null, teamId: null, mayInfer: true };
+  return { role: "developer", keyId: "key_1", key: { models } as KeyRecord, userId: null, teamId: null, organizationId: null, mayInfer: true };
 }
 
 describe("mayUseModel", () => {
@@ -34,7 +34,7 @@ describe("mayUseModel", () => {
   });
 
   it("does not bind the admin key, which has no list", () => {
-    expect(mayUseModel({ role: "admin", keyId: "admin", key: undefined, userId: null, teamId: null, mayInfer: true }, "claude", [])).toBe(true);
+    expect(mayUseModel({ role: "admin", keyId: "admin", key: undefined, userId: null, teamId: null, organizationId: null, mayInfer: true }, "claude", [])).toBe(true);
   });
 });
 

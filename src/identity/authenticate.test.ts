@@ -11,7 +11,7 @@ const apiKey = "sk-key-of-bea";
 const helperKey = "sk-helper-of-cyd";
 
 function principal(keyId: string): Principal {
-  return { role: "developer", keyId, key: undefined, userId: null, teamId: null, mayInfer: true };
+  return { role: "developer", keyId, key: undefined, userId: null, teamId: null, organizationId: null, mayInfer: true };
 }
 
 function setUp(keyHeader?: string): { authenticate: (headers: IncomingHttpHeaders) => unknown; lookups: string[] } {

@@ -17,6 +17,7 @@ function record(members: Partial<KeyRecord> = {}): KeyRecord {
     alias: null,
     userId: "ada",
     teamId: "engines",
+    organizationId: "shipyard",
     models: [],
     aliases: {},
     maxBudgetUsd: null,
@@ -53,7 +54,7 @@ function indexWith(key: KeyRecord, ...secrets: KeySecret[]): ReturnType<typeof c
 describe("find", () => {
   it("gives the principal of a live key", () => {
     const key = record();
-    expect(indexWith(key, secret(key)).find("hash", nowMs)).toEqual({ role: "developer", keyId: key.id, key, userId: "ada", teamId: "engines", mayInfer: true, secretHash: "hash" });
+    expect(indexWith(key, secret(key)).find("hash", nowMs)).toEqual({ role: "developer", keyId: key.id, key, userId: "ada", teamId: "engines", organizationId: "shipyard", mayInfer: true, secretHash: "hash" });
   });
 
   it("gives the same for unknown, expired, ended, blocked and revoked ones", () => {
@@ -135,7 +136,7 @@ describe("setAdmin", () => {
     const key = record();
     index.applied(change({ key, addSecrets: [secret(key)] }));
     index.applied(change({ key: { ...key, revokedAtMs: nowMs }, removeSecretHashes: ["hash"] }));
-    expect(index.find("hash", nowMs)).toEqual({ role: "admin", keyId: "admin", key: undefined, userId: null, teamId: null, mayInfer: true });
+    expect(index.find("hash", nowMs)).toEqual({ role: "admin", keyId: "admin", key: undefined, userId: null, teamId: null, organizationId: null, mayInfer: true });
     index.setAdmin("next", false);
     expect([index.find("hash", nowMs), index.find("next", nowMs)?.mayInfer, index.size()]).toEqual([undefined, false, 0]);
   });

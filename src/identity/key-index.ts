@@ -79,7 +79,7 @@ export function createKeyIndex(): KeyIndex {
     setAdmin(hash, mayInfer) {
       if (adminHash !== undefined) entries.delete(adminHash);
       adminHash = hash;
-      const principal: Principal = { role: "admin", keyId: "admin", key: undefined, userId: null, teamId: null, mayInfer };
+      const principal: Principal = { role: "admin", keyId: "admin", key: undefined, userId: null, teamId: null, organizationId: null, mayInfer };
       entries.set(hash, { principal, isUsable: true, expiresAtMs: Number.POSITIVE_INFINITY });
     },
     find(hash, nowMs) {
@@ -103,7 +103,7 @@ function keyIdOf(change: KeyChange): Id<"key"> | undefined {
 
 function entryOf(key: KeyRecord, secret: KeySecret): Entry {
   return {
-    principal: { role: "developer", keyId: key.id, key, userId: key.userId, teamId: key.teamId, mayInfer: true, secretHash: secret.hash },
+    principal: { role: "developer", keyId: key.id, key, userId: key.userId, teamId: key.teamId, organizationId: key.organizationId, mayInfer: true, secretHash: secret.hash },
     isUsable: !key.isBlocked,
     expiresAtMs: Math.min(key.expiresAtMs ?? Number.POSITIVE_INFINITY, secret.expiresAtMs ?? Number.POSITIVE_INFINITY),
   };

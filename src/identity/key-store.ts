@@ -15,6 +15,7 @@ export interface KeyRecord {
   readonly alias: string | null;
   readonly userId: string | null;
   readonly teamId: string | null;
+  readonly organizationId: string | null;
   /** Names, patterns with `*`, or access groups; empty: all. */
   readonly models: readonly string[];
   /** Requested name → served name. */

@@ -9,6 +9,7 @@ export interface Principal {
   readonly key: KeyRecord | undefined;
   readonly userId: string | null;
   readonly teamId: string | null;
+  readonly organizationId: string | null;
   /** May call models. Always true for developers, for the admin key by configuration. */
   readonly mayInfer: boolean;
   /** Hash of the secret that was presented; it bounds the life of what is derived from it. Absent for the admin key. */

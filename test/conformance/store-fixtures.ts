@@ -78,6 +78,7 @@ export function keyOf(members: Partial<KeyRecord> = {}): KeyRecord {
     alias: `alias-of-${id}`,
     userId: "ada",
     teamId: "platform",
+    organizationId: "acme",
     models: ["claude-*"],
     aliases: { sonnet: "claude-sonnet-4-5" },
     maxBudgetUsd: "12.50",

@@ -39,6 +39,15 @@ describe("a budget of the file", () => {
     await stage.close();
   });
 
+  it("of an organization binds its keys and no others", async () => {
+    const stage = await startStage({ config: "budgets: [{scope: 'organization:acme', amount: 1}]" });
+    const { key } = await stage.harness.admin<{ key: string }>("POST", "/key/generate", { organization_id: "acme" });
+    expect((await stage.call({ headers: { "x-api-key": key }, behaviour: dollar })).status).toBe(200);
+    expect(error(await stage.call({ headers: { "x-api-key": key } })).message).toMatch(/^Organization acme has used its/);
+    expect((await stage.call()).status).toBe(200);
+    await stage.close();
+  });
+
   it("of nothing lets nothing through, and absent ones bind nobody", async () => {
     const stage = await startStage({ config: "budgets: [{scope: 'model:claude-opus-4-8', amount: 0}]" });
     expect(error(await stage.call()).message).toContain("Model claude-opus-4-8 has a");

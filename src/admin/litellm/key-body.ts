@@ -19,7 +19,6 @@ const nanoUsdMax = 2n ** 63n - 1n;
  * `UpdateKeyRequest`, as of 1.104).
  */
 export const unactedFields: readonly string[] = [
-  "organization_id",
   "project_id",
   "agent_id",
   "soft_budget",
@@ -85,6 +84,8 @@ const keyFields = {
   key_alias: name.nullish(),
   user_id: name.nullish(),
   team_id: name.nullish(),
+  // LiteLLM's own page sends none as an empty text.
+  organization_id: z.union([z.literal("").transform(() => null), name]).nullish(),
   models: z.array(modelName, "it must be a list of names").max(listLengthMax, `it must have at most ${listLengthMax} entries`).nullish(),
   aliases: z.record(modelName, modelName, "it must be an object of names").nullish(),
   max_budget: dollars.nullish(),
@@ -180,6 +181,7 @@ function fieldsOf(wire: WireFields): KeyFields {
     alias: wire.key_alias,
     userId: wire.user_id,
     teamId: wire.team_id,
+    organizationId: wire.organization_id,
     models: wire.models ?? undefined,
     aliases: wire.aliases ?? undefined,
     maxBudgetUsd: wire.max_budget,

@@ -30,7 +30,7 @@ export function litellmKeyRow(key: KeyRecord, spend: NanoUsd): Record<string, un
     permissions: {},
     user_id: key.userId,
     team_id: key.teamId,
-    organization_id: null,
+    organization_id: key.organizationId,
     metadata: key.metadata,
     tags: key.tags,
     blocked: key.isBlocked,

@@ -87,6 +87,7 @@ const listSchema = z.strictObject({
   size: wholeNumber.optional(),
   user_id: z.string().optional(),
   team_id: z.string().optional(),
+  organization_id: z.string().optional(),
   key_hash: z.string().optional(),
   key_alias: z.string().optional(),
   return_full_object: flag.optional(),
@@ -106,7 +107,7 @@ async function listKeys(keys: KeyService, call: AdminCall): Promise<AdminReply> 
   if (isWidened && filter.user_id !== undefined) throw fieldInvalid("user_id: together with include_team_keys or include_created_by_keys it is not offered by this build.");
   const found = keys
     .list()
-    .filter((key) => isEqual(filter.user_id, key.userId) && isEqual(filter.team_id, key.teamId) && isEqual(filter.key_hash, key.tokenHash) && isEqual(filter.key_alias, key.alias))
+    .filter((key) => isEqual(filter.user_id, key.userId) && isEqual(filter.team_id, key.teamId) && isEqual(filter.organization_id, key.organizationId) && isEqual(filter.key_hash, key.tokenHash) && isEqual(filter.key_alias, key.alias))
     .sort(comparison(sort_by, sort_order));
   const shown = found.slice((page - 1) * size, page * size);
   const spend = await keys.spend(return_full_object === true ? shown.map(({ id }) => id) : []);

@@ -122,7 +122,7 @@ function spendLogRow(row: LedgerRow, keys: KeyService): Record<string, unknown> 
     custom_llm_provider: row.provider,
     user: row.userId ?? "",
     team_id: row.teamId,
-    organization_id: null,
+    organization_id: row.organizationId,
     end_user: null,
     session_id: row.sessionId,
     agent_id: row.agentId,

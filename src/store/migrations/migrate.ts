@@ -4,9 +4,10 @@ import { sqlScript, type SqlDatabase, type SqlScript } from "../sql.ts";
 import { initialSchema } from "./0001-initial.ts";
 import { lossColumn } from "./0002-loss.ts";
 import { holdColumns } from "./0003-holds.ts";
+import { organizationColumn } from "./0004-organizations.ts";
 
 /** Step `n` is at index `n - 1`; steps are only ever added at the end. */
-const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns];
+const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn];
 
 /** The schema this build writes. */
 export const schemaVersion = steps.length;
