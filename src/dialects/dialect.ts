@@ -3,7 +3,7 @@
  * bodies. It never sees a URL, a credential or a price.
  */
 import type { GatewayError } from "../kernel/gateway-error.ts";
-import type { UsagePart } from "../kernel/usage.ts";
+import type { ServerToolUsesMax, UsagePart } from "../kernel/usage.ts";
 import type { JsonMembers } from "../wire/json-members.ts";
 
 /** What the pipeline must know of a request to decide about it. */
@@ -21,6 +21,27 @@ export interface RequestFacts {
   /** `max_tokens` when it is a positive integer. */
   readonly outputTokensMax: number | undefined;
   readonly members: JsonMembers;
+  /** What decides its price beside its length; reads in the body, so it is asked for only where money is held. */
+  costFacts(body: Buffer): CostFacts;
+}
+
+/** What a request says about its price beside its length and its `max_tokens`. */
+export interface CostFacts {
+  readonly speed: string | undefined;
+  readonly inferenceGeo: string | undefined;
+  readonly serviceTier: string | undefined;
+  /** The body asks for the one-hour cache lifetime, or looks like it. */
+  readonly hasOneHourCache: boolean;
+  /** By the member under which the reply counts them. */
+  readonly serverTools: Readonly<Record<string, ServerToolUsesMax>>;
+  /** The reply may run on other models too, or read its prompt again: its cost is not bounded by one prompt and `max_tokens`. */
+  readonly hasFurtherRuns: boolean;
+  /** Of the body, without its images. */
+  readonly textBytes: number;
+  /** What those images are likely to come to. */
+  readonly imageTokens: number;
+  /** Tokens of input that stand for more than their bytes in the body, at most. Looks at every block. */
+  unseenInputTokensMax(): number;
 }
 
 /** What a reply has told of its usage. */
@@ -56,6 +77,8 @@ export interface ReplyObserver {
   hasStarted(): boolean;
   /** Call when the stream has ended: did it end as the format demands, with an error event, or short? */
   ending(): "complete" | "error" | "broken";
+  /** As `observed().outputCharacters`, without the rest. */
+  outputCharacters(): number;
   /** What was reported so far, and how far the reply got. */
   observed(): ObservedUsage;
   /** The model the reply names. */

@@ -58,3 +58,6 @@ export function addCounts(a: TokenCounts, b: TokenCounts): TokenCounts {
 export function totalCounts(usage: Usage): TokenCounts {
   return usage.parts.length === 1 ? usage.parts[0]!.counts : usage.parts.reduce((sum, part) => addCounts(sum, part.counts), zeroCounts);
 }
+
+/** How often a tool that the provider runs may be used in one call; `unbounded` where the request sets no bound. */
+export type ServerToolUsesMax = number | "unbounded";

@@ -39,7 +39,7 @@ const spender: Spender = {
   keyId: "key_a", userId: "ann", teamId: "payments", organizationId: null, endUserId: null, project: null, tags: ["ci"],
   sessionId: "s1", model: "claude-opus", provider: "anthropic", targetId: "t1",
 };
-const demand = (expected: number, bound: number | undefined = expected): Demand => ({ expected: usd(expected), risk: 0n, bound: bound === undefined ? undefined : usd(bound) });
+const demand = (expected: number, bound: number | undefined = expected): Demand => ({ expected: usd(expected), risk: 0n, bound: () => (bound === undefined ? "max_tokens" : usd(bound)) });
 
 function admitted(ledger: Ledger, attemptId: string, wanted: Demand, who = spender, nowMs = startMs): Hold {
   const decision = ledger.admit(attemptId, who, [wanted], nowMs);
@@ -175,8 +175,8 @@ describe("growth", () => {
 
   it("of what may turn out dearer has to fit into the overrun as well, for all calls together, until it is known", () => {
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 2, { overrunMaxNanoUsd: usd(0.5) })]));
-    const warm: Demand = { expected: usd(0.1), risk: usd(0.9), bound: undefined };
-    const cold: Demand = { expected: usd(1), risk: 0n, bound: undefined };
+    const warm: Demand = { expected: usd(0.1), risk: usd(0.9), bound: () => "max_tokens" };
+    const cold: Demand = { expected: usd(1), risk: 0n, bound: () => "max_tokens" };
     const first = admitted(ledger, "att1", warm);
     admitted(ledger, "att2", warm);
     expect(scopesShort(ledger, warm)).toEqual(["key:key_a"]);
@@ -197,7 +197,7 @@ describe("growth", () => {
 
   it("a call without an upper bound has no room under a strict budget", () => {
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 1_000, { mode: "strict" })]));
-    expect(scopesShort(ledger, { expected: usd(0.1), risk: 0n, bound: undefined })).toEqual(["key:key_a"]);
+    expect(scopesShort(ledger, { expected: usd(0.1), risk: 0n, bound: () => "max_tokens" })).toEqual(["key:key_a"]);
   });
 });
 
@@ -236,7 +236,7 @@ describe("whatever happens in whatever order", () => {
             const who = spenders[each.who]!;
             const bound = each.expected + each.extra;
             const before = ledger.balances(nowMs);
-            const decision = ledger.admit(`att${serial++}`, who, [{ expected: each.expected, risk: 0n, bound: each.unbounded ? undefined : bound }], nowMs);
+            const decision = ledger.admit(`att${serial++}`, who, [{ expected: each.expected, risk: 0n, bound: () => (each.unbounded ? "max_tokens" : bound) }], nowMs);
             if (decision.isAdmitted) running.push({ hold: decision.hold, atMs: nowMs, bound });
             else for (const state of before) expect(ledger.balances(nowMs)).toContainEqual(state);
           } else if (each.kind === "raise") {

@@ -14,12 +14,15 @@ export interface Demand {
   readonly expected: bigint;
   /** How much more it costs if the prompt cache it counts on is cold; must fit within the overrun until the provider has reported. */
   readonly risk: bigint;
-  /** The most it can cost, held by strict budgets; undefined where there is no such bound. */
-  readonly bound: bigint | undefined;
+  /** The most it can cost, held by strict budgets, or why there is no such bound. Asked for only where such a budget binds. */
+  bound(): bigint | BoundGap;
 }
 
+/** Why a call has no upper bound: no price, no `max_tokens`, models or rounds of its own choice, tools of the provider's without a bound. */
+export type BoundGap = "price" | "max_tokens" | "further_runs" | "server_tool";
+
 /** Room kept for one attempt under one budget. */
-interface Line {
+export interface Line {
   readonly balance: Balance;
   /** Of the window open at dispatch, to which the amount belongs whenever it is settled. */
   readonly sums: SpanSums;
@@ -53,8 +56,8 @@ export interface Shortage {
   /** Nano-USD. */
   readonly settled: bigint;
   readonly held: bigint;
-  /** Undefined under a strict budget: this call has no upper bound. */
-  readonly needed: bigint | undefined;
+  /** Under a strict budget, why this call has no upper bound. */
+  readonly needed: bigint | BoundGap;
   /** When its window, or the oldest part of a sliding one, ends; null for never. */
   readonly endMs: number | null;
 }
@@ -94,6 +97,8 @@ export interface Ledger {
   /** Of a budget, or of all: what is spent and held now. */
   balances(nowMs: number): readonly BalanceState[];
   holds(): readonly Hold[];
+  /** Of an attempt that runs; undefined where no budget binds it. */
+  holdOf(attemptId: string): Hold | undefined;
 }
 
 /** One budget of one scope, for people. */
@@ -183,11 +188,12 @@ export function createLedger(book: BudgetBook): Ledger {
     },
     balances: (nowMs) => [...balances.values()].map((balance) => stateOf(balance, nowMs)),
     holds: () => [...open.values()],
+    holdOf: (attemptId) => open.get(attemptId),
   };
 }
 
-function neededBy({ budget }: Balance, demand: Demand): bigint | undefined {
-  return budget.mode === "strict" ? demand.bound : demand.expected;
+function neededBy({ budget }: Balance, demand: Demand): bigint | BoundGap {
+  return budget.mode === "strict" ? demand.bound() : demand.expected;
 }
 
 /** A strict budget holds the cold price already. */
@@ -199,7 +205,7 @@ function shortageOf(balance: Balance, demand: Demand, nowMs: number): Shortage |
   const { budget } = balance;
   const { settled, held, atRisk } = balance.used(nowMs);
   const needed = neededBy(balance, demand);
-  if (needed === undefined || budget.amountNanoUsd === 0n) return shortage(balance, needed, nowMs);
+  if (typeof needed === "string" || budget.amountNanoUsd === 0n) return shortage(balance, needed, nowMs);
   const risk = riskFor(balance, demand);
   const total = settled + held + needed;
   // What may turn out dearer shares the overrun with running replies; without any risk of its own, a call adds none to it.
@@ -207,13 +213,14 @@ function shortageOf(balance: Balance, demand: Demand, nowMs: number): Shortage |
   return fits ? undefined : shortage(balance, needed, nowMs);
 }
 
-function shortage(balance: Balance, needed: bigint | undefined, nowMs: number): Shortage {
+function shortage(balance: Balance, needed: bigint | BoundGap, nowMs: number): Shortage {
   const { settled, held } = balance.used(nowMs);
   return { budget: balance.budget, scope: balance.scope, settled, held, needed, endMs: balance.at(nowMs).span.endMs };
 }
 
 function lineOf(balance: Balance, demand: Demand, nowMs: number): Line {
-  const held = neededBy(balance, demand) ?? 0n;
+  const needed = neededBy(balance, demand);
+  const held = typeof needed === "string" ? 0n : needed;
   const risk = riskFor(balance, demand);
   const sums = balance.at(nowMs);
   sums.held += held;

@@ -18,7 +18,7 @@ function shortage(scope: Scope, amount: number, settled: number, held: number, n
     id: scope, scope, per: "pool", amountNanoUsd: usd(amount), window: parsed.window, mode: "incremental", onExhausted: "finish",
     overrunMaxNanoUsd: defaultOverrun(usd(amount)), downgradeModel: undefined, warnAtPercent: [], contact: rest.contact,
   };
-  return { budget, scope, settled: usd(settled), held: usd(held), needed: needed === undefined ? undefined : usd(needed), endMs: windowAt(parsed.window, nowMs).endMs };
+  return { budget, scope, settled: usd(settled), held: usd(held), needed: needed === undefined ? "max_tokens" : usd(needed), endMs: windowAt(parsed.window, nowMs).endMs };
 }
 
 const text = (shortages: readonly Shortage[], openModels: readonly string[] = []): string =>
@@ -43,7 +43,7 @@ describe("the sentence", () => {
 
   it("tells a budget of nothing, and one that needs an upper bound", () => {
     expect(text([shortage("model:claude-opus", 0, 0, 0, 1, { words: "lifetime" })])).toBe("Model claude-opus has a lifetime budget of $0. Ref req_1");
-    expect(text([shortage("global", 9, 0, 0, undefined, { words: "lifetime" })])).toContain("This gateway's lifetime budget lets through only calls whose cost has an upper bound");
+    expect(text([shortage("global", 9, 0, 0, undefined, { words: "lifetime" })])).toContain("This gateway's lifetime budget lets through only calls whose cost has an upper bound: set max_tokens");
   });
 });
 

@@ -1,5 +1,5 @@
 /** The one sentence of a call that finds no room: which budget, how much of it, until when, and what is open all the same. */
-import type { Shortage } from "./ledger.ts";
+import type { BoundGap, Shortage } from "./ledger.ts";
 import { idOf, kindOf, type Scope, type ScopeKind } from "./scope.ts";
 import { describeBudget, renderInstant } from "./window-text.ts";
 
@@ -44,9 +44,16 @@ function statusOf({ budget, scope, settled, held, needed }: Shortage, context: R
   if (settled >= amount) return `${name} has used its ${kind} budget (${dollars(settled)} of ${dollars(amount)})`;
   const left = amount - settled - held;
   const running = held > 0n ? `, with ${dollars(held)} held for calls that run` : "";
-  if (needed === undefined) return `${name}'s ${kind} budget lets through only calls whose cost has an upper bound: set max_tokens, and max_uses of each server tool`;
+  if (typeof needed === "string") return `${name}'s ${kind} budget lets through only calls whose cost has an upper bound: ${mends[needed]}`;
   return `${name} has ${dollars(left > 0n ? left : 0n)} left of its ${kind} budget of ${dollars(amount)}${running}, and this call needs about ${dollars(needed)}`;
 }
+
+const mends: Readonly<Record<BoundGap, string>> = {
+  price: "this model has no price here",
+  max_tokens: "set max_tokens",
+  further_runs: "leave out advisor tools, fallbacks and compaction, which run further models or rounds",
+  server_tool: "set max_uses on each tool that the provider runs, and leave out those that have none",
+};
 
 function resetOf({ budget, endMs }: Shortage, nowMs: number): string {
   return endMs === null ? "" : `, resets ${renderInstant(budget.window.zone, endMs, nowMs)}`;

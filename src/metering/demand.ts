@@ -3,6 +3,8 @@
  * All in nano-USD, each rounded up; no clock, no state but what is passed in.
  */
 import type { NanoUsd } from "../kernel/money.ts";
+import { zeroCounts, type ServerToolUsesMax, type TokenCounts } from "../kernel/usage.ts";
+import type { BoundGap } from "../ledger/ledger.ts";
 import type { LearnedOutput } from "./learned-output.ts";
 import { amountOf, larger, priceSheet, ratesFor, type PriceSheet, type PricingContext, type Rates, type RequestedVariant } from "./price-sheet.ts";
 import type { SessionMemory, WarmInput } from "./session-memory.ts";
@@ -15,8 +17,8 @@ import type { SessionMemory, WarmInput } from "./session-memory.ts";
  */
 export const hiddenPromptTokensMax = 2_000;
 
-/** How often a server tool may be used; `unbounded` without `max_uses`. */
-export type ServerToolUsesMax = number | "unbounded";
+/** A model's own bound of output, where a request names none; no Claude writes more in one reply. */
+const outputTokensCap = 128_000;
 
 /** A call to one target. Tokens and bytes are integers ≥ 0. */
 export interface DemandInput {
@@ -30,15 +32,18 @@ export interface DemandInput {
   readonly sessionId: string | undefined;
   readonly nowMs: number;
   readonly requestBytes: number;
+  /** Of those bytes, what is text and tool calls; what the rest, images, is likely to come to. */
+  readonly textBytes: number;
+  readonly imageTokens: number;
   readonly outputTokensMax: number | undefined;
   /** The body asks for the one-hour cache lifetime. */
   readonly hasOneHourCache: boolean;
   /**
    * Input tokens that stand for more than their bytes in the body, at most: images and documents (a compressed one of a few bytes can be
    * thousands of tokens, one named by URL or id has no bytes at all), descriptions of the provider's own tools and what these bring back.
-   * 0 for text; the model's context window for each time it reads is always enough; undefined: nobody knows.
+   * 0 for text; the model's context window for each time it reads is always enough. Asked for only by {@link boundOf}.
    */
-  readonly unseenInputTokensMax: number | undefined;
+  unseenInputTokensMax(): number;
   /** The reply may run on other models too or read its prompt again (advisors, fallbacks, compaction): its output is not bounded by `max_tokens`. */
   readonly hasFurtherRuns: boolean;
   /** By the member name in the reply's `server_tool_use`, for instance `web_search_requests`. */
@@ -47,41 +52,39 @@ export interface DemandInput {
   readonly sessions: SessionMemory;
 }
 
-/** Why a call has no upper bound. */
-export type BoundGap = "price" | "max_tokens" | "further_runs" | "unseen_input" | "server_tool";
-
 /** Nano-USD. */
 export interface CallDemand {
   /** What an incremental budget holds first: the session's warm input where one is known, else the cold one, and output at p99 and server tools. */
   readonly expected: NanoUsd;
-  /** More than any reply can cost; undefined: see {@link CallDemand.boundGap}. */
-  readonly bound: NanoUsd | undefined;
-  readonly boundGap: BoundGap | undefined;
+  /** The tokens behind {@link CallDemand.warm}, or where nothing warm is known {@link CallDemand.cold}. */
+  readonly input: TokenCounts;
   /** All input, written to a cache that holds nothing yet. */
   readonly cold: NanoUsd;
   /** The input as the session's last call makes it likely, ≤ `cold`; undefined: nothing warm is known. */
   readonly warm: NanoUsd | undefined;
   readonly outputP99: NanoUsd;
   readonly outputMean: NanoUsd;
+  /** All that `max_tokens` allows; without it, all that any model writes. */
+  readonly outputWhole: NanoUsd;
   /** Uses of server tools: all that are allowed, one where nothing bounds them. */
   readonly serverTools: NanoUsd;
-  /** The model has no price: every amount is 0 and there is no bound. */
+  /** The model has no price: every amount is 0. */
   readonly isUnpriced: boolean;
   /** A stand-in's price was used. */
   readonly isProvisional: boolean;
 }
 
 const nothing = 0n as NanoUsd;
-const unpriced: CallDemand = { expected: nothing, bound: undefined, boundGap: "price", cold: nothing, warm: undefined, outputP99: nothing, outputMean: nothing, serverTools: nothing, isUnpriced: true, isProvisional: false };
+const unpriced: CallDemand = { expected: nothing, input: zeroCounts, cold: nothing, warm: undefined, outputP99: nothing, outputMean: nothing, outputWhole: nothing, serverTools: nothing, isUnpriced: true, isProvisional: false };
 
 /** Never throws. */
 export function demandOf(input: DemandInput): CallDemand {
-  const { learned, keyId, model, requestBytes } = input;
+  const { learned, keyId, model, requestBytes, textBytes, imageTokens } = input;
   const sheet = priceSheet(input.pricing, input.variant);
   if (sheet.isUnpriced) return unpriced;
 
   const bytesPerToken = learned.bytesPerToken(model);
-  const coldTokens = Math.ceil(requestBytes / bytesPerToken);
+  const coldTokens = Math.ceil(textBytes / bytesPerToken) + imageTokens;
   const session = input.sessionId === undefined ? undefined : input.sessions.next(input.sessionId, model, { requestBytes, bytesPerToken, nowMs: input.nowMs });
   const warmTokens = session === undefined ? 0 : session.cacheRead + session.cacheWrite + session.input;
   const rates = ratesFor(sheet.asked, coldTokens);
@@ -94,15 +97,14 @@ export function demandOf(input: DemandInput): CallDemand {
   const outputP99 = outputOf(habit.p99);
   const outputMean = outputOf(habit.mean);
   const serverTools = amountOf(toolsCost(input.serverTools, sheet), sheet);
-  const boundGap = gapIn(input, sheet);
   return {
     expected: ((warm ?? cold) + outputP99 + serverTools) as NanoUsd,
-    bound: boundGap === undefined ? boundOf(input, sheet) : undefined,
-    boundGap,
+    input: session === undefined ? coldCounts(coldTokens, rates, input.hasOneHourCache) : warmCounts(session, input.hasOneHourCache),
     cold,
     warm,
     outputP99,
     outputMean,
+    outputWhole: outputOf(outputTokensCap),
     serverTools,
     isUnpriced: false,
     isProvisional: sheet.isProvisional,
@@ -110,7 +112,7 @@ export function demandOf(input: DemandInput): CallDemand {
 }
 
 /**
- * No call costs more. Tokens of input: a byte-level tokenizer cuts the bytes of a text into pieces of at least one byte each, so there are
+ * The most a call can cost, or why there is no such bound. Tokens of input: a byte-level tokenizer cuts the bytes of a text into pieces of at least one byte each, so there are
  * never more tokens than bytes, and the body holds every text in at least its own bytes (an escape is longer than what it stands for), apart
  * from what {@link hiddenPromptTokensMax} and {@link DemandInput.unseenInputTokensMax} cover. All of them at the dearest price that input can
  * have, which is most often a cache write; the one-hour one always counts, since a body can ask for it in ways that a search does not find.
@@ -119,8 +121,12 @@ export function demandOf(input: DemandInput): CallDemand {
  *
  * @source https://github.com/anthropics/anthropic-tokenizer-typescript
  */
-function boundOf({ requestBytes, unseenInputTokensMax, outputTokensMax, serverTools }: DemandInput, sheet: PriceSheet): NanoUsd {
-  const inputTokens = requestBytes + hiddenPromptTokensMax + (unseenInputTokensMax ?? 0);
+export function boundOf(input: DemandInput): NanoUsd | BoundGap {
+  const sheet = priceSheet(input.pricing, input.variant);
+  const gap = gapIn(input, sheet);
+  if (gap !== undefined) return gap;
+  const { requestBytes, outputTokensMax, serverTools } = input;
+  const inputTokens = requestBytes + hiddenPromptTokensMax + input.unseenInputTokensMax();
   const { short, long, aboveTokens } = sheet.dearest;
   const isEverLong = inputTokens > aboveTokens;
   const inputRate = isEverLong ? larger(inputRateMax(short), inputRateMax(long)) : inputRateMax(short);
@@ -128,10 +134,10 @@ function boundOf({ requestBytes, unseenInputTokensMax, outputTokensMax, serverTo
   return amountOf(BigInt(inputTokens) * inputRate + BigInt(outputTokensMax ?? 0) * outputRate + toolsCost(serverTools, sheet), sheet);
 }
 
-function gapIn({ outputTokensMax, hasFurtherRuns, unseenInputTokensMax, serverTools }: DemandInput, sheet: PriceSheet): BoundGap | undefined {
+function gapIn({ outputTokensMax, hasFurtherRuns, serverTools }: DemandInput, sheet: PriceSheet): BoundGap | undefined {
+  if (sheet.isUnpriced) return "price";
   if (outputTokensMax === undefined) return "max_tokens";
   if (hasFurtherRuns) return "further_runs";
-  if (unseenInputTokensMax === undefined) return "unseen_input";
   for (const name in serverTools) if (serverTools[name] === "unbounded" || !sheet.serverToolUses.has(name)) return "server_tool";
   return undefined;
 }
@@ -147,6 +153,16 @@ function toolsCost(serverTools: DemandInput["serverTools"], sheet: PriceSheet): 
 
 function warmCost({ cacheRead, cacheWrite, input }: WarmInput, rates: Rates, isOneHour: boolean): bigint {
   return BigInt(cacheRead) * rates.cacheRead + BigInt(cacheWrite) * writeRate(rates, isOneHour) + BigInt(input) * rates.input;
+}
+
+function warmCounts({ cacheRead, cacheWrite, input }: WarmInput, isOneHour: boolean): TokenCounts {
+  return { ...zeroCounts, input, cacheRead, [isOneHour ? "cacheWrite1h" : "cacheWrite5m"]: cacheWrite };
+}
+
+/** All in the member whose price {@link writeRate} is. */
+function coldCounts(tokens: number, rates: Rates, isOneHour: boolean): TokenCounts {
+  const rate = writeRate(rates, isOneHour);
+  return { ...zeroCounts, [rate === rates.input ? "input" : rate === rates.cacheWrite5m ? "cacheWrite5m" : "cacheWrite1h"]: tokens };
 }
 
 /** What a new token of input costs at most; where a place sells no cache writes, it is plain input. */

@@ -21,6 +21,8 @@ const samplesMin = 20;
 const outputDefault: OutputHabit = { p99: 4_096, mean: 1_024 };
 /** English and code run at about four bytes a token; the newest tokenizers make up to 1.35 times the tokens of those before. */
 const bytesPerTokenDefault = 3;
+/** The rule by which Anthropic's own gateway takes what a broken-off stream has written. */
+const charactersPerTokenDefault = 4;
 /** The smallest thinking budget that the API takes, for replies of models of which nothing is known yet. */
 const hiddenTokensDefault = 1_024;
 
@@ -51,11 +53,13 @@ export interface LearnedOutput {
   mean(keyId: string, model: string): number;
   /** On the low side, so that tokens estimated with it are on the high side; > 0. */
   bytesPerToken(model: string): number;
-  /** Characters of visible text behind a token of output; ≥ 1. */
+  /** Characters of visible text behind a token of output, on the low side; ≥ 1. */
   charactersPerToken(model: string): number;
+  /** The same where the best guess is wanted, not a careful one. */
+  charactersPerTokenUsual(model: string): number;
   /** Output tokens beside the visible text, thinking above all, that nine of ten replies stay within. */
   hiddenTokensMargin(model: string): number;
-  /** The same on average, for what a broken-off reply is taken to have cost. */
+  /** The same on average, for what a broken-off reply is taken to have cost; 0 until enough is learnt. */
   hiddenTokensMean(model: string): number;
   /** Distributions in memory, for tests and metrics. */
   readonly pairs: number;
@@ -107,13 +111,17 @@ export function createLearnedOutput(bounds: { readonly pairsMax?: number; readon
     mean: (keyId, model) => outputOf(keyId, model).mean,
     bytesPerToken: (model) => ratioOf(models.get(model)?.bytes, 0.05),
     charactersPerToken: (model) => charactersPerTokenOf(models.get(model)),
+    charactersPerTokenUsual(model) {
+      const characters = models.get(model)?.characters;
+      return characters !== undefined && characters.samples >= samplesMin ? Math.max(ratioMin, characters.quantile(0.75)) : charactersPerTokenDefault;
+    },
     hiddenTokensMargin(model) {
       const hidden = models.get(model)?.hidden;
       return hidden !== undefined && hidden.samples >= samplesMin ? hidden.quantile(0.9) : hiddenTokensDefault;
     },
     hiddenTokensMean(model) {
       const hidden = models.get(model)?.hidden;
-      return hidden !== undefined && hidden.samples >= samplesMin ? Math.ceil(hidden.mean) : hiddenTokensDefault;
+      return hidden !== undefined && hidden.samples >= samplesMin ? Math.ceil(hidden.mean) : 0;
     },
     get pairs() {
       return pairs.size;

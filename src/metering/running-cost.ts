@@ -1,22 +1,20 @@
 /**
- * What a reply has cost while it runs, and what one is taken to have cost that never told. The provider bills output that nobody has
+ * What a reply has used while it runs, and what one is taken to have used that never told. The provider bills output that nobody has
  * seen, thinking above all, so the characters that passed are joined by what models have hidden so far.
  */
-import type { NanoUsd } from "../kernel/money.ts";
-import type { Usage, UsagePart } from "../kernel/usage.ts";
+import { zeroCounts, type TokenCounts, type Usage, type UsagePart } from "../kernel/usage.ts";
 import type { LearnedOutput } from "./learned-output.ts";
-import { larger, type PricingContext, type RequestedVariant } from "./price-sheet.ts";
-import { priceUsage } from "./pricing.ts";
+import type { RequestedVariant } from "./price-sheet.ts";
 
 /** What a reply has told up to now; a dialect's `ObservedUsage` is one. */
 export interface ReplySoFar extends Pick<Usage, "parts" | "serverToolUses" | "speed" | "inferenceGeo" | "serviceTier"> {
   readonly stage: "nothing" | "started" | "final";
+  readonly isPlausible: boolean;
   /** Of output, relayed. */
   readonly outputCharacters: number;
 }
 
 export interface RunningInput {
-  readonly pricing: PricingContext;
   /** As asked for; counts until the reply tells how it is served. */
   readonly variant: RequestedVariant;
   /** The name under which habits are learnt. */
@@ -24,48 +22,36 @@ export interface RunningInput {
   readonly outputTokensMax: number | undefined;
   readonly learned: LearnedOutput;
   readonly reply: ReplySoFar;
-  /** What was held for the input, nano-USD: all there is before the reply has told anything. */
-  readonly inputHeld: bigint;
+  /** What was expected of the input, all there is before the reply has told anything. */
+  readonly input: TokenCounts;
 }
 
-/** What a reply that broke off is booked with. */
-export interface AbortedCost {
-  /** Undefined: nothing was reported, and the cost is the hold of the input. */
-  readonly usage: Usage | undefined;
-  readonly costNanoUsd: NanoUsd;
+/** Usage up to now with room for thinking that is not shown, at least `outputTokensMin`; what a hold must not fall below. */
+export function runningUsage(input: RunningInput, outputTokensMin = 0): Usage {
+  const { learned, model, reply } = input;
+  return usageWith(input, Math.max(outputTokensMin, Math.ceil(reply.outputCharacters / learned.charactersPerToken(model)) + learned.hiddenTokensMargin(model)));
 }
 
-/**
- * Cost up to now, with room for thinking that is not shown; what a hold must not fall below. Exact once the final usage is there.
- *
- * @returns nano-USD
- */
-export function runningCost(input: RunningInput): NanoUsd {
-  const { reply, learned, model } = input;
-  if (reply.stage === "nothing") return input.inputHeld as NanoUsd;
-  return priceUsage({ ...input.pricing, usage: usageSoFar(input, learned.hiddenTokensMargin(model)) }).costNanoUsd;
+/** Usage of an attempt that has ended: as reported, else what was reported with output no less than what passed and what its model hides on average. */
+export function endedUsage(input: RunningInput): Usage {
+  const { learned, model, reply } = input;
+  // Nothing that passed means that it may not have begun to write.
+  const seen = reply.outputCharacters === 0 ? 0 : Math.ceil(reply.outputCharacters / learned.charactersPerTokenUsual(model)) + learned.hiddenTokensMean(model);
+  return usageWith(input, seen);
 }
 
-/** Cost of a reply that broke off: what was reported, output no less than what passed and what its model hides on average. */
-export function afterAbort(input: RunningInput): AbortedCost {
-  const { reply, learned, model, inputHeld } = input;
-  if (reply.stage === "nothing") return { usage: undefined, costNanoUsd: larger(inputHeld, 0n) as NanoUsd };
-  const usage = usageSoFar(input, learned.hiddenTokensMean(model));
-  return { usage, costNanoUsd: priceUsage({ ...input.pricing, usage }).costNanoUsd };
-}
-
-function usageSoFar({ reply, variant, learned, model, outputTokensMax }: RunningInput, hiddenTokens: number): Usage {
-  const { parts, serverToolUses, stage } = reply;
-  const isFinal = stage === "final";
-  const seen = Math.ceil(reply.outputCharacters / learned.charactersPerToken(model)) + hiddenTokens;
-  const likely = outputTokensMax === undefined ? seen : Math.min(seen, outputTokensMax);
+function usageWith({ reply, variant, outputTokensMax, input }: RunningInput, outputTokens: number): Usage {
+  const { stage, serverToolUses, serviceTier } = reply;
+  if (stage === "final") return { parts: reply.parts, serverToolUses, speed: reply.speed, inferenceGeo: reply.inferenceGeo, serviceTier, source: reply.isPlausible ? "reported" : "estimated" };
+  const likely = outputTokensMax === undefined ? outputTokens : Math.min(outputTokens, outputTokensMax);
+  const parts = reply.parts.length === 0 ? [{ counts: { ...zeroCounts, ...input }, model: undefined }] : reply.parts;
   return {
-    parts: isFinal ? parts : withOutput(parts, likely),
+    parts: withOutput(parts, likely),
     serverToolUses,
-    speed: reply.speed ?? (isFinal ? undefined : variant.speed),
-    inferenceGeo: reply.inferenceGeo ?? (isFinal ? undefined : variant.inferenceGeo),
-    serviceTier: reply.serviceTier,
-    source: isFinal ? "reported" : "estimated",
+    speed: reply.speed ?? variant.speed,
+    inferenceGeo: reply.inferenceGeo ?? variant.inferenceGeo,
+    serviceTier,
+    source: "estimated",
   };
 }
 

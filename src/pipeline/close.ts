@@ -1,12 +1,11 @@
 /** Composes the closing entry of an attempt from what was observed, and hands it to the journal; once per attempt, on every exit. */
-import { estimateInputTokens, estimateOutputTokens } from "../metering/estimate.ts";
 import { priceUsage } from "../metering/pricing.ts";
 import { nanoUsd, formatUsd } from "../kernel/money.ts";
 import { totalCounts, zeroCounts, type Usage } from "../kernel/usage.ts";
-import type { ObservedUsage } from "../dialects/dialect.ts";
 import type { AttemptOutcome } from "./books.ts";
 import type { Attempt, Exchange, PlannedTarget } from "./exchange.ts";
 import { settleHold } from "./holds.ts";
+import { pricingContext } from "./pricing-context.ts";
 import type { Services } from "./services.ts";
 
 /**
@@ -31,14 +30,14 @@ export interface Ending {
 export function closeAttempt(services: Services, exchange: Exchange, ending: Ending): void {
   const { attempt } = ending;
   const { opening, planned, observer } = attempt;
-  const usage = ending.billing === "likely" ? usageOf(observer.observed(), opening.requestBytes) : undefined;
+  const usage = ending.billing === "likely" ? services.estimates.usage(attempt) : undefined;
   const price = usage === undefined ? undefined : priced(exchange, planned, usage);
   const costNanoUsd = price?.costNanoUsd ?? nanoUsd(0n);
   exchange.report.costUsd = formatUsd(costNanoUsd, 6);
   exchange.report.outcome = ending.outcome;
   const source = usage?.source ?? (ending.billing === "unknown" ? "unresolved" : "none");
   settleHold(services, attempt, costNanoUsd, source);
-  if (attempt.hold !== undefined) services.estimates.learn(exchange, attempt);
+  services.estimates.learn(attempt);
   void services.books.closeEntry({
     attemptId: opening.attemptId,
     closedAtMs: services.clock.now(),
@@ -62,30 +61,6 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
 }
 
 /** What the attempt costs by the prices of its snapshot. */
-export function priced(exchange: Exchange, { place, target, upstreamModel }: PlannedTarget, usage: Usage): ReturnType<typeof priceUsage> {
-  return priceUsage({
-    usage,
-    provider: place.provider.id,
-    upstreamModel,
-    priceModel: target.priceModel,
-    override: target.price,
-    region: place.provider.priceRegion?.(place.settings),
-    book: exchange.snapshot.priceBook,
-    prices: exchange.snapshot.config.prices,
-  });
-}
-
-/**
- * Reported counts where the reply ended with them. A reply that broke off is billed by the provider for what it had made, so
- * the reported input is joined by a floor of the output that passed; without any report the input is estimated too.
- */
-export function usageOf(observed: ObservedUsage, requestBytes: number): Usage {
-  const { parts, serverToolUses, speed, inferenceGeo, serviceTier } = observed;
-  const variant = { serverToolUses, speed, inferenceGeo, serviceTier };
-  if (observed.stage === "final") return { parts, ...variant, source: observed.isPlausible ? "reported" : "estimated" };
-  const output = estimateOutputTokens(observed.outputCharacters);
-  const first = parts[0];
-  if (first === undefined) return { parts: [{ counts: { ...zeroCounts, input: estimateInputTokens(requestBytes), output }, model: undefined }], ...variant, source: "estimated" };
-  const counts = { ...first.counts, output: Math.max(first.counts.output, output) };
-  return { parts: [{ ...first, counts }, ...parts.slice(1)], ...variant, source: "estimated" };
+export function priced({ snapshot }: Exchange, target: PlannedTarget, usage: Usage): ReturnType<typeof priceUsage> {
+  return priceUsage({ ...pricingContext(snapshot, target), usage });
 }

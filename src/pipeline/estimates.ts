@@ -1,21 +1,37 @@
-/** What the stages need to know of costs before they are reported. Learnt from attempts that ended; never a price of its own. */
+/** What the stages need to know of usage before it is reported. Learnt from attempts that ended; the prices are those of the request's snapshot. */
 import type { ObservedUsage } from "../dialects/dialect.ts";
+import type { TokenCounts, Usage } from "../kernel/usage.ts";
 import type { Demand } from "../ledger/ledger.ts";
+import type { RequestedVariant } from "../metering/price-sheet.ts";
 import type { AttemptOpening } from "./books.ts";
-import type { Attempt, Exchange, Planned, PlannedTarget } from "./exchange.ts";
+import type { Attempt, Exchange, Planned, PlannedTarget, Received } from "./exchange.ts";
+
+/** What an attempt is expected to use, worked out before it is sent. */
+export interface CallEstimate {
+  /** In the order in which they should be tried: the careful one first. */
+  readonly demands: readonly Demand[];
+  readonly input: TokenCounts;
+  readonly variant: RequestedVariant;
+}
 
 /** Cost of one attempt while it runs, nano-USD. */
 export interface RunningCost {
-  /** What it is expected to come to, given what the reply has told; more than {@link RunningCost.soFar}. */
+  /** What it is expected to come to, given what the reply has told; not less than {@link RunningCost.soFar}. */
   expected(observed: ObservedUsage): bigint;
   /** What it has cost by now, with a margin for what is on its way. */
   soFar(observed: ObservedUsage): bigint;
+  /** Characters of output that an amount pays for. */
+  charactersFor(nanoUsd: bigint): number;
 }
 
 export interface Estimates {
-  /** In the order in which they should be tried: the careful one first. Undefined where the model has no price. */
-  demands(planned: Planned, target: PlannedTarget, opening: AttemptOpening): readonly Demand[] | undefined;
-  running(planned: Planned, attempt: Attempt): RunningCost;
-  /** Learns from an attempt that ended with its provider's own report. */
-  learn(exchange: Exchange, attempt: Attempt): void;
+  /** Undefined where the model has no price. */
+  forCall(planned: Planned, target: PlannedTarget, opening: AttemptOpening): CallEstimate | undefined;
+  running(exchange: Exchange, attempt: Attempt): RunningCost;
+  /** Of an attempt that has ended and is billed: as reported, else the best guess, which says that it is one. */
+  usage(attempt: Attempt): Usage;
+  /** Learns from an attempt that ended with its provider's own report; nothing from others. */
+  learn(attempt: Attempt): void;
+  /** Tokens of a call before anything is known of its price. */
+  tokens(received: Received, keyId: string): { readonly input: number; readonly output: number };
 }

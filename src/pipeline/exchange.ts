@@ -14,6 +14,7 @@ import type { Id } from "../kernel/ids.ts";
 import type { ClientCredential, Operation } from "../providers/provider.ts";
 import type { Route, RouteTarget } from "../routing/route.ts";
 import type { AttemptOpening } from "./books.ts";
+import type { CallEstimate } from "./estimates.ts";
 import type { Ingress } from "./ingress.ts";
 import type { Place, Snapshot } from "./snapshot.ts";
 
@@ -93,12 +94,15 @@ export interface Admitted extends Planned {
 export interface Opened {
   readonly opening: AttemptOpening;
   readonly hold: Hold | undefined;
+  /** What the room was worked out from. */
+  readonly estimate: CallEstimate | undefined;
 }
 
 /** One try, open in the ledger, with what has come of it so far. */
 export interface Attempt extends Opened {
   readonly planned: PlannedTarget;
   readonly observer: ReplyObserver;
+  readonly outputTokensMax: number | undefined;
   /** Monotonic. */
   readonly dispatchedAt: number;
   /** What was taken out of the request for this place; known once it is built. */

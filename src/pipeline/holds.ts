@@ -3,16 +3,16 @@
  * it cost. Without a budget that binds the caller none of it happens.
  */
 import { secondsUntilRoom, refusalText } from "../ledger/refusal-text.ts";
-import type { Hold, Shortage } from "../ledger/ledger.ts";
+import type { Shortage } from "../ledger/ledger.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { nanoUsd } from "../kernel/money.ts";
 import type { AttemptOpening } from "./books.ts";
-import type { Attempt, Planned, PlannedTarget } from "./exchange.ts";
+import type { Attempt, Opened, Planned, PlannedTarget } from "./exchange.ts";
 import { accessibleModels } from "./plan.ts";
 import type { Services } from "./services.ts";
 
 /** An opening with the room that was found for it. */
-export type Room = { readonly isFound: true; readonly opening: AttemptOpening; readonly hold: Hold | undefined } | { readonly isFound: false; readonly shortages: readonly Shortage[] };
+export type Room = ({ readonly isFound: true } & Opened) | { readonly isFound: false; readonly shortages: readonly Shortage[] };
 
 /**
  * @param opening without its hold
@@ -21,12 +21,12 @@ export type Room = { readonly isFound: true; readonly opening: AttemptOpening; r
 export function takeRoom(services: Services, planned: Planned, target: PlannedTarget, opening: AttemptOpening): Room {
   const { ledger, estimates } = services;
   // What a caller pays for itself is recorded, and capped by nobody.
-  if (target.target.credential === "client" || !ledger.isBound(opening)) return { isFound: true, opening, hold: undefined };
-  const demands = estimates.demands(planned, target, opening);
-  if (demands === undefined) throw new GatewayError("client_model_unpriced", { internal: `${target.place.provider.id}/${target.upstreamModel} has no price` });
-  const decision = ledger.admit(opening.attemptId, opening, demands, opening.openedAtMs);
+  if (target.target.credential === "client" || !ledger.isBound(opening)) return { isFound: true, opening, hold: undefined, estimate: undefined };
+  const estimate = estimates.forCall(planned, target, opening);
+  if (estimate === undefined) throw new GatewayError("client_model_unpriced", { internal: `${target.place.provider.id}/${target.upstreamModel} has no price` });
+  const decision = ledger.admit(opening.attemptId, opening, estimate.demands, opening.openedAtMs);
   if (!decision.isAdmitted) return { isFound: false, shortages: decision.shortages };
-  return { isFound: true, opening: { ...opening, holdNanoUsd: nanoUsd(decision.hold.amount) }, hold: decision.hold };
+  return { isFound: true, opening: { ...opening, holdNanoUsd: nanoUsd(decision.hold.amount) }, hold: decision.hold, estimate };
 }
 
 /** The refusal of a call that no target has room for. */
@@ -66,23 +66,29 @@ const unheld: HoldWatch = { afterEvents: () => undefined };
 export function watchHold(services: Services, planned: Planned, attempt: Attempt): HoldWatch {
   const { hold, observer, opening } = attempt;
   if (hold === undefined) return unheld;
-  const running = services.estimates.running(planned, attempt);
+  const running = services.estimates.running(planned.exchange, attempt);
   let isTrue = false;
+  /** Below this many characters of output what is held is certainly enough. */
+  let enoughUntil = 0;
   return {
     afterEvents() {
+      if (!observer.hasStarted()) return undefined;
+      const characters = observer.outputCharacters();
+      if (isTrue && characters < enoughUntil) return undefined;
       const observed = observer.observed();
-      if (observed.stage === "nothing") return undefined;
+      // What the reply has cost is known then, and is booked at its end.
+      if (observed.stage === "final") return undefined;
       const nowMs = services.clock.now();
       const before = hold.amount;
+      const cost = running.soFar(observed);
       let shortage: Shortage | undefined;
       if (!isTrue) {
         isTrue = true;
         shortage = services.ledger.trueUp(hold, running.expected(observed), nowMs);
-      } else {
-        const cost = running.soFar(observed);
-        // An eighth more than it takes, so that a long reply does not ask at every event.
-        if (cost > hold.amount) shortage = services.ledger.raise(hold, cost + cost / 8n, nowMs);
       }
+      // An eighth more than it takes, so that a long reply does not ask at every event.
+      if (cost > hold.amount) shortage ??= services.ledger.raise(hold, cost + cost / 8n, nowMs);
+      enoughUntil = characters + running.charactersFor(hold.amount - cost);
       if (hold.amount > before) services.books.raiseHold(opening.attemptId, nanoUsd(hold.amount));
       return shortage === undefined ? undefined : refusalOf(services, planned, [shortage]);
     },

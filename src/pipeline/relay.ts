@@ -11,7 +11,7 @@ import { formatUsd } from "../kernel/money.ts";
 import { decodeFor, decodeWhole } from "../wire/content-coding.ts";
 import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
 import type { AttemptOutcome } from "./books.ts";
-import { closeAttempt, priced, usageOf } from "./close.ts";
+import { closeAttempt, priced } from "./close.ts";
 import { inClientsForm } from "./error-form.ts";
 import type { Committed } from "./exchange.ts";
 import { watchHold } from "./holds.ts";
@@ -207,7 +207,7 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
       await meterPlain(services, committed, whole, responseBytes);
       if (!isCommitted) {
         const { headers, added, body } = await inClientsForm(exchange.ingress, reply, whole);
-        commit(services, committed, headers, { readyAt, extra: [...costHeader(committed), ...added] });
+        commit(services, committed, headers, { readyAt, extra: [...costHeader(services, committed), ...added] });
         endWith(response, body);
       } else response.end();
       done(reply.status < 400 ? "completed" : "upstream_error");
@@ -284,9 +284,9 @@ async function meterPlain(services: Services, committed: Committed, whole: Buffe
   if (decoded !== undefined) tap(services, committed, () => attempt.observer.plainBody(decoded));
 }
 
-function costHeader({ exchange, attempt, reply }: Committed): string[] {
+function costHeader(services: Services, { exchange, attempt, reply }: Committed): string[] {
   if (reply.status >= 400) return [];
-  const price = priced(exchange, attempt.planned, usageOf(attempt.observer.observed(), attempt.opening.requestBytes));
+  const price = priced(exchange, attempt.planned, services.estimates.usage(attempt));
   return ["x-litellm-response-cost", formatUsd(price.costNanoUsd, 0)];
 }
 

@@ -128,12 +128,13 @@ describe("a storm of clients that leave", () => {
     if (source === "none") return [`billed, yet ${told}`];
     const { model, usage } = entry.billed;
     if (source === "reported") return cost === billedNanoUsd(model, usage) ? [] : [`billed ${billedNanoUsd(model, usage)} nano-USD, yet ${told}`];
-    if (Number(row["output_tokens"]) > usage.output_tokens) return [`more output than there was: ${told}`];
+    // A guess by what earlier replies had behind their characters.
+    if (Number(row["output_tokens"]) > usage.output_tokens * 1.25 + 16) return [`far more output than there was: ${told}`];
     // From the first event on, the input is the upstream's own figure.
     return row["first_event_ms"] !== null && row["input_tokens"] !== usage.input_tokens ? [`input ${String(row["input_tokens"])} instead of ${usage.input_tokens}: ${told}`] : [];
   }
 
-  it(`${streams} streams leave exactly one row each, at the price of the bill or below a cut reply's`, async () => {
+  it(`${streams} streams leave exactly one row each, at the price of the bill or near a cut reply's`, async () => {
     process.stdout.write(`abort storm: TOLLGATE_SEED=${seed}\n`);
     const random = randomFrom(seed);
     const own = await startStage();

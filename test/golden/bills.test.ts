@@ -8,7 +8,6 @@ import { describe, expect, it } from "vitest";
 import { anthropicMessages } from "../../src/dialects/anthropic-messages/index.ts";
 import { loadPriceBook } from "../../src/metering/price-book.ts";
 import { priceUsage } from "../../src/metering/pricing.ts";
-import { usageOf } from "../../src/pipeline/close.ts";
 import { encodeEvent } from "../../src/wire/sse.ts";
 
 interface Bill {
@@ -32,8 +31,8 @@ describe.each(["bedrock", "vertex"])("%s", (provider) => {
     stream.streamEvents(encodeEvent("message_start", JSON.stringify({ type: "message_start", message: { model: "claude-x", usage: { ...input, output_tokens: 1 } } })));
     stream.streamEvents(encodeEvent("message_delta", JSON.stringify({ type: "message_delta", delta: { stop_reason: "end_turn" }, usage: { output_tokens: output } })));
     for (const observer of [plain, stream]) {
-      const usage = usageOf(observer.observed(), 0);
-      expect(usage.source).toBe("reported");
+      const usage = { ...observer.observed(), source: "reported" as const };
+      expect([usage.stage, usage.isPlausible]).toEqual(["final", true]);
       const priced = priceUsage({ usage: { ...usage, parts: usage.parts.map(({ counts }) => ({ counts, model: undefined })) }, provider, upstreamModel: bill.model, priceModel: undefined, override: undefined, book, prices: { multiplierPpm: 1_000_000n, overrides: new Map() } });
       expect({ ...priced, costNanoUsd: 0n }).toMatchObject({ costPicoUsd: BigInt(bill.picoUsd), isProvisional: false, isUnpriced: false });
     }

@@ -6,6 +6,7 @@ import { modelNameLengthMax } from "../../kernel/bounds.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import { isProblem, scanMembers, type JsonMember, type JsonMembers, type JsonMembersProblem } from "../../wire/json-members.ts";
 import type { RequestFacts } from "../dialect.ts";
+import { readCostFacts } from "./cost-facts.ts";
 import { namedModels } from "./named-models.ts";
 
 /** Members the gateway decides by. Another spelling of them is refused: some parsers fold case, and would read another request than we do. */
@@ -29,6 +30,7 @@ export function inspect(body: Buffer, named?: { readonly model: string | undefin
     isStreaming: named?.isStreaming ?? readStream(body, members.get("stream")),
     outputTokensMax: readPositiveInteger(body, members.get("max_tokens")),
     members,
+    costFacts: (bytes) => readCostFacts(bytes, members),
   };
 }
 

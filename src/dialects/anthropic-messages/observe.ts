@@ -86,6 +86,7 @@ export function observe(): ReplyObserver {
     },
     hasStarted: () => hasStarted,
     ending: () => ended ?? "broken",
+    outputCharacters: () => Math.round(outputCharacters),
     observed: () => ({ ...merge.result(), outputCharacters: Math.round(outputCharacters) }),
     servedModel: () => model,
     usageJson: () => merge.json(),

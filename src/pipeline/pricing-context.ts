@@ -1,0 +1,28 @@
+/** What prices an attempt at a target, but its usage: one object for each target and name under one snapshot, by which prices are kept. */
+import type { PricingContext } from "../metering/price-sheet.ts";
+import type { PlannedTarget } from "./exchange.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** Where a pattern serves any name, clients name the models. */
+const namesMax = 1_000;
+const kept = new WeakMap<Snapshot, Map<string, PricingContext>>();
+
+export function pricingContext(snapshot: Snapshot, { place, target, upstreamModel }: PlannedTarget): PricingContext {
+  let contexts = kept.get(snapshot);
+  if (contexts === undefined) kept.set(snapshot, (contexts = new Map()));
+  const id = `${target.id} ${upstreamModel}`;
+  const known = contexts.get(id);
+  if (known !== undefined) return known;
+  const context: PricingContext = {
+    provider: place.provider.id,
+    upstreamModel,
+    priceModel: target.priceModel,
+    override: target.price,
+    region: place.provider.priceRegion?.(place.settings),
+    book: snapshot.priceBook,
+    prices: snapshot.config.prices,
+  };
+  if (contexts.size >= namesMax) contexts.clear();
+  contexts.set(id, context);
+  return context;
+}
