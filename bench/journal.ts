@@ -43,6 +43,7 @@ function openingOf(index: number): AttemptOpening {
     isStreaming: true,
     requestBytes: 101_234,
     holdNanoUsd: nanoUsd(0n),
+    strictHoldNanoUsd: nanoUsd(0n),
   };
 }
 

@@ -7,35 +7,41 @@ import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { getCACertificates } from "node:tls";
 import { firstKeys, type FirstStart } from "./admin/first-keys.ts";
-import { followKey, startLedger } from "./ledger/start-ledger.ts";
+import type { Budget } from "./ledger/budget.ts";
+import type { Scope } from "./ledger/scope.ts";
+import { followKey, followScope, startLedger } from "./ledger/start-ledger.ts";
 import type { KeyRecord } from "./identity/key-store.ts";
 import { createEstimates } from "./pipeline/estimator.ts";
 import { createKeyService } from "./admin/keys.ts";
+import { budgetOf, createManagedBudgets } from "./admin/managed-budgets.ts";
 import { createAdminRoutes } from "./admin/routes.ts";
 import { createRefusalLog } from "./audit/refusals.ts";
+import { downgradeFaults } from "./config/checks.ts";
 import type { GatewayConfig, ConfigNotice } from "./config/gateway-config.ts";
 import { defaultConfig, loadConfig } from "./config/load.ts";
-import type { Dialect } from "./dialects/dialect.ts";
-import { dialects } from "./dialects/registry.ts";
 import { createDialer, type Dialer } from "./egress/dialer.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
 import { createKeyIndex } from "./identity/key-index.ts";
 import { systemClock, type Clock } from "./kernel/clock.ts";
 import type { GatewayError } from "./kernel/gateway-error.ts";
 import { createCredentialRuntime } from "./main/credential-runtime.ts";
+import { startWarnings } from "./main/warnings.ts";
 import { collectWhenQuiet, exposedCollector } from "./main/idle-memory.ts";
 import { gatewaySecret, keyFolder } from "./main/key-files.ts";
-import { loadPriceBook, type PriceBook } from "./metering/price-book.ts";
-import { repriceProvisional, type RepriceOptions } from "./metering/reprice.ts";
+import { createOutage, type Outage } from "./main/outage.ts";
+import { createReconcilePrices, repriceOld } from "./main/prices.ts";
+import { loadPriceBook } from "./metering/price-book.ts";
 import type { Services } from "./pipeline/services.ts";
 import type { CredentialRuntime } from "./credentials/runtime.ts";
 import type { Place, Snapshot } from "./pipeline/snapshot.ts";
 import { createStreamWatch } from "./pipeline/stream-watch.ts";
 import { startDemoUpstream, type DemoUpstream } from "./providers/demo/upstream.ts";
-import { providers } from "./providers/registry.ts";
+import { clientLoginKinds, providers } from "./providers/registry.ts";
 import { createBetaMemory } from "./routing/beta-memory.ts";
+import { createLimitRules } from "./limits/limit-rules.ts";
+import { createLimiter } from "./limits/limiter.ts";
 import { claudeNameOf, createRouteTable, type RouteTable } from "./routing/route.ts";
-import { createDispatch } from "./server/dispatch.ts";
+import { createDispatch, type Readiness } from "./server/dispatch.ts";
 import { listen, type Listener } from "./server/http.ts";
 import { createRouter } from "./server/route-table.ts";
 import { createRoutes } from "./server/routes.ts";
@@ -45,9 +51,6 @@ import type { Stores } from "./store/stores.ts";
 import { createLogSink } from "./telemetry/log-sink.ts";
 import { createLog, type Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
-
-/** Rows of the ledger that are priced again in one go, so that a long ledger does not have to fit into memory. */
-const repricedAtOnce = 1_000;
 
 /** What `serve` was told. */
 export interface GatewayOptions {
@@ -123,15 +126,20 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const metrics = createMetrics();
   for (const warning of config.warnings) log.warn({ file: warning.file, line: warning.line, path: warning.path }, warning.message);
 
-  const stores = await openSqliteStores({ path: config.store.path ?? join(options.dataDir, "tollgate.db"), sync: config.store.sync, clock, onDegraded: degradationNotes(log, clock) });
+  const outage = createOutage({ budgets: config.budgets, unbudgetedMs: config.store.spill.unbudgetedMs, clock, log });
+  const spill = { path: config.store.spill.path ?? join(options.dataDir, "spill.jsonl"), allowance: outage.allowance };
+  const stores = await openSqliteStores({ path: config.store.path ?? join(options.dataDir, "tollgate.db"), sync: config.store.sync, clock, onDegraded: degradationNotes(log, clock), spill });
   closers.push(() => stores.close());
+  outage.noteReplay(stores.replayed);
   if (stores.recoveredAttempts > 0) log.warn({ attempts: stores.recoveredAttempts }, "attempts left open by a crash are now unresolved");
 
   const index = createKeyIndex();
   index.load(await stores.keys.loadAll(clock.now()));
   const priceBook = loadPriceBook();
-  await repriceOld(stores, priceBook, config, clock);
-  const ledger = await startLedger({ budgets: config.budgets, keys: index.keys(), usage: stores.usage, nowMs: clock.now() });
+  await repriceOld(stores.usage, priceBook, config, clock.now());
+  const managed = await stores.budgets.load();
+  const ledger = await startLedger({ budgets: config.budgets, keys: index.keys(), managed: managed.map(budgetOf), usage: stores.usage, userBudget: config.spending.userBudget, nowMs: clock.now() });
+  outage.follow(ledger);
   const onKey = (key: KeyRecord): Promise<void> => followKey(ledger, key, stores.usage, clock.now());
   const keyService = createKeyService({ store: stores.keys, index, usage: stores.usage, clock, onKey });
   const firstStart = await firstKeys({ files: keyFolder(options.dataDir), admin: config.admin, appendAudit: (records) => stores.audit.append(records), index, keyService, clock });
@@ -144,25 +152,29 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const dialer = createEgress(config, places);
   closers.push(() => dialer.close());
   fillPlaces(places, config, demo, createCredentialRuntime(clock, options.env, dialer));
-  const snapshot: Snapshot = { config, priceBook, places, routes: withLent(createRouteTable(config), config.lent) };
+  const snapshot: Snapshot = { config, priceBook, places, routes: withLent(createRouteTable(config), config.lent), limitRules: createLimitRules(config.rateLimits.rules) };
   const watch = createStreamWatch(clock);
   closers.push(() => watch.close());
   const refusals = createRefusalLog({ clock, append: (records) => stores.audit.append(records) });
   closers.push(() => refusals.close());
 
-  const services: Services = { clock, authenticator, books: stores.books, ledger, estimates: createEstimates(clock), dialer, watch, refusals, betaMemory: createBetaMemory(clock), log, metrics, load: { inFlight: 0, total: 0 } };
+  const services: Services = { clock, authenticator, books: stores.books, ledger, estimates: createEstimates(clock), limiter: createLimiter(), dialer, watch, refusals, betaMemory: createBetaMemory(clock), log, metrics, load: { inFlight: 0, total: 0 } };
   const quiet = collectWhenQuiet(services.load, clock, exposedCollector());
   closers.push(() => quiet.cancel());
-  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, ledger, gatewaySecret: gatewaySecret(options.dataDir), simulated: simulatedProviders(config) });
+  const applyBudgets = (scope: Scope, budgets: readonly Budget[]): Promise<void> => followScope(ledger, scope, budgets, { usage: stores.usage, nowMs: clock.now() });
+  const budgets = createManagedBudgets({ store: stores.budgets, configured: config.budgets, apply: applyBudgets, faultOf: (budget) => downgradeFaultOf(budget, config) }, managed);
+  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, ledger, budgets, reconcile: { store: stores.reconcile, audit: stores.audit, prices: createReconcilePrices(priceBook, config) }, gatewaySecret: gatewaySecret(options.dataDir), simulated: simulatedProviders(config) });
+  const warnings = startWarnings({ ledger, store: stores.warnings, webhook: config.webhook, dialer, clock, log });
+  closers.push(() => warnings.cancel());
   const drain = { isDraining: false };
   const dispatch = createDispatch({
     services,
     router: createRouter(createRoutes(adminRoutes)),
     snapshot: () => snapshot,
-    isReady: createReadiness(stores, clock),
+    readiness: createReadiness(stores, clock, outage),
     isDraining: () => drain.isDraining,
   });
-  connectMetrics(services, stores, closers);
+  connectMetrics(services, stores, outage, closers);
 
   const listener = await listen(config.listen, dispatch, { clock, onTlsReload: (fault) => noteTlsReload(log, fault) });
   closers.push(() => endListener(listener));
@@ -196,16 +208,16 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
 const readinessMs = 1_000;
 
 /** One look at the store a second at the most, however many probes ask: each look is a commit. */
-function createReadiness(stores: Stores, clock: Clock): () => Promise<boolean> {
+function createReadiness(stores: Stores, clock: Clock, outage: Outage): () => Promise<Readiness> {
   let askedAt: number | undefined;
-  let answer: Promise<boolean> = Promise.resolve(true);
+  let answer: Promise<Readiness> = Promise.resolve({ isReady: true, hasStore: true });
   return () => {
     const now = clock.monotonic();
     if (askedAt === undefined || now - askedAt >= readinessMs) {
       askedAt = now;
       answer = stores.probe().then(
-        () => true,
-        () => false,
+        () => ({ isReady: true, hasStore: true }),
+        () => ({ isReady: outage.allowance !== undefined && outage.mayFailOpen(), hasStore: false }),
       );
     }
     return answer;
@@ -218,7 +230,7 @@ function readConfig(options: GatewayOptions): GatewayConfig {
   const result =
     configPath === undefined
       ? defaultConfig({ env: options.env, providerSchemas, accept: options.acceptUnenforced })
-      : loadConfig({ path: configPath, env: options.env, readFile: (path) => readFileSync(path, "utf8"), providerSchemas, accept: options.acceptUnenforced, allowInsecureDevKey: options.insecureDevKey });
+      : loadConfig({ path: configPath, env: options.env, readFile: (path) => readFileSync(path, "utf8"), providerSchemas, clientLoginKinds: clientLoginKinds(), accept: options.acceptUnenforced, allowInsecureDevKey: options.insecureDevKey });
   if (!result.ok) throw new StartupError(`${configPath ?? "the configuration"} is not valid`, result.errors);
   const { config } = result;
   const host = options.host ?? config.listen.host;
@@ -271,9 +283,9 @@ function withLent(routes: RouteTable, lent: GatewayConfig["lent"]): RouteTable {
   };
 }
 
-function createEgress({ egress, timeouts }: GatewayConfig, places: ReadonlyMap<string, Place>): Dialer {
+function createEgress({ egress, timeouts, webhook }: GatewayConfig, places: ReadonlyMap<string, Place>): Dialer {
   return createDialer({
-    isConfigured: (origin) => [...places.values()].some(({ provider, settings, destination }) => destination.origin === origin || provider.isOwnOrigin?.(origin, settings) === true),
+    isConfigured: (origin) => (webhook !== undefined && new URL(webhook.url).origin === origin) || [...places.values()].some(({ provider, settings, destination }) => destination.origin === origin || provider.isOwnOrigin?.(origin, settings) === true),
     connectMs: timeouts.connectMs,
     proxy: egress.proxy,
     noProxy: egress.noProxy,
@@ -281,48 +293,15 @@ function createEgress({ egress, timeouts }: GatewayConfig, places: ReadonlyMap<s
   });
 }
 
-/** Costs that were booked by a stand-in are corrected once the book has the true row; each by its own entry. */
-async function repriceOld(stores: Stores, book: PriceBook, config: GatewayConfig, clock: Clock): Promise<void> {
-  const targets = new Map(config.models.flatMap((model) => model.targets).map((target) => [target.id, target]));
-  const kindOf = (provider: string): string => config.providers.get(provider)?.kind ?? provider;
-  const options: RepriceOptions = {
-    book,
-    prices: config.prices,
-    kindOf,
-    regionOf(name) {
-      const provider = config.providers.get(name);
-      return provider === undefined ? undefined : providers[provider.kind]?.priceRegion?.(provider.settings);
-    },
-    nowMs: clock.now(),
-    targetPricingOf(targetId) {
-      const target = targets.get(targetId);
-      return target === undefined ? undefined : { priceModel: target.priceModel, override: target.price };
-    },
-    readUsage: ({ provider, upstreamModel, usageJson }) => dialectOf(kindOf(provider), upstreamModel)?.readUsage(usageJson),
-  };
-  for (let after = ""; ; ) {
-    const rows = await stores.usage.provisionalRows(repricedAtOnce, after);
-    const adjustments = repriceProvisional(rows, options);
-    if (adjustments.length > 0) await stores.usage.adjust(adjustments);
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    after = last.attemptId;
-  }
-}
-
-/** The format a place answers in; its reports are in the ledger's rows as they came. */
-function dialectOf(kind: string, upstreamModel: string): Dialect | undefined {
-  const known: Readonly<Record<string, Dialect>> = dialects;
-  return providers[kind]?.dialects(upstreamModel).map((id) => known[id]).find((dialect) => dialect !== undefined);
-}
-
-function connectMetrics(services: Services, stores: Stores, closers: (() => void)[]): void {
+function connectMetrics(services: Services, stores: Stores, outage: Outage, closers: (() => void)[]): void {
   const lag = monitorEventLoopDelay({ resolution: 20 });
   lag.enable();
   closers.push(() => void lag.disable());
   services.metrics.connect({
     journalDepth: () => stores.books.depth(),
     unresolvedAttempts: () => stores.usage.unresolvedCount(),
+    failOpenAttempts: () => outage.attempts(),
+    isFailingOpen: () => outage.isFailingOpen(),
     requestsInFlight: () => services.load.inFlight,
     loopLagSeconds() {
       // The histogram counts its own resolution as delay.
@@ -383,4 +362,9 @@ async function endListener(listener: Listener): Promise<void> {
   const closed = listener.close();
   listener.closeNow();
   await closed;
+}
+
+function downgradeFaultOf(budget: Budget, config: GatewayConfig): string | undefined {
+  const fault = downgradeFaults([budget], config).get(0);
+  return fault === undefined ? undefined : `downgrade: ${fault}.`;
 }

@@ -35,6 +35,8 @@ export interface KeyFields {
   /** Decimal USD, ≥ 0. */
   readonly maxBudgetUsd?: string | null;
   readonly budgetDuration?: string | null;
+  /** Decimal USD, ≥ 0, for each run. */
+  readonly runBudgetUsd?: string | null;
   /** Life from now on, as a span; null: without end. */
   readonly duration?: string | null;
   readonly metadata?: Readonly<Record<string, unknown>>;
@@ -42,6 +44,8 @@ export interface KeyFields {
   readonly rpmLimit?: number | null;
   readonly tpmLimit?: number | null;
   readonly maxParallelRequests?: number | null;
+  /** Members of the metadata that limit single models; null takes one away. */
+  readonly modelLimits?: { readonly model_rpm_limit?: Readonly<Record<string, number>> | null; readonly model_tpm_limit?: Readonly<Record<string, number>> | null };
   readonly isBlocked?: boolean;
 }
 
@@ -198,6 +202,7 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
     aliases: {},
     maxBudgetUsd: null,
     budgetDuration: null,
+    runBudgetUsd: null,
     expiresAtMs: null,
     metadata: {},
     tags: [],
@@ -212,13 +217,14 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
   };
 }
 
-function withFields(key: KeyRecord, { duration, ...fields }: KeyFields, nowMs: number): KeyRecord {
+function withFields(key: KeyRecord, { duration, modelLimits, ...fields }: KeyFields, nowMs: number): KeyRecord {
   if (typeof fields.budgetDuration === "string") {
     const parsed = parseWindow(fields.budgetDuration);
     if ("fault" in parsed) throw fieldInvalid(`budget_duration: ${parsed.fault}.`);
   }
   const life = duration === undefined ? {} : { expiresAtMs: duration === null ? null : addPositiveSpan("duration", duration, nowMs) };
-  return { ...key, ...fields, ...life, updatedAtMs: nowMs };
+  const limited = modelLimits === undefined ? {} : { metadata: { ...(fields.metadata ?? key.metadata), ...modelLimits } };
+  return { ...key, ...fields, ...limited, ...life, updatedAtMs: nowMs };
 }
 
 function overlapEnd(overlap: string, nowMs: number): number {

@@ -23,6 +23,7 @@ describe("GET /v1/me", () => {
       tags: [],
       expires: "2026-01-02T00:00:00.000Z",
       spend_usd: "0.000012345",
+      budgets: [],
     });
     expect(JSON.stringify(body)).not.toContain(record.tokenHash);
   });

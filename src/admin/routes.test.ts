@@ -18,6 +18,10 @@ describe("the control plane's rows", () => {
       "GET /spend/logs admin read",
       "GET /api/v1/usage admin read",
       "GET /api/v1/budgets admin read",
+      "POST /api/v1/budgets admin change",
+      "POST /api/v1/budgets/delete admin change",
+      "GET /api/v1/budgets/definitions admin read",
+      "POST /api/v1/reconcile admin change",
       "GET /v1/me developer read",
       "POST /v1/me/token developer change",
     ]);

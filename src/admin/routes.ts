@@ -9,7 +9,9 @@ import type { AdminHandler } from "./handler.ts";
 import type { KeyService } from "./keys.ts";
 import { createLitellmKeyHandlers } from "./litellm/keys.ts";
 import { createSpendLogsHandler } from "./litellm/spend.ts";
+import type { ManagedBudgets } from "./managed-budgets.ts";
 import { createMeHandler, createTokenHandler } from "./me.ts";
+import { createReconcileHandler, type ReconcileOptions } from "./reconcile.ts";
 import { createUsageHandler } from "./usage.ts";
 
 /** One row. `role` is the least that is needed: an admin may call a developer's row too. */
@@ -28,7 +30,9 @@ export interface AdminServices {
   readonly keys: KeyService;
   readonly index: KeyIndex;
   readonly usage: UsageStore;
-  readonly ledger: Pick<Ledger, "balances" | "holds">;
+  readonly ledger: Pick<Ledger, "balances" | "balancesOf" | "holds" | "recall" | "restore">;
+  readonly budgets: ManagedBudgets;
+  readonly reconcile: Pick<ReconcileOptions, "store" | "audit" | "prices">;
   /** From which short-lived tokens are derived; must survive restarts. */
   readonly gatewaySecret: Secret;
   /** Names of providers whose answers are simulated; absent: the one that a start without a configuration makes. */
@@ -38,8 +42,8 @@ export interface AdminServices {
 const simulatedByDefault: ReadonlySet<string> = new Set(["demo"]);
 
 /** Every control-plane path there is. */
-export function createAdminRoutes({ keys, index, usage, ledger, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
-  const litellm = createLitellmKeyHandlers(keys);
+export function createAdminRoutes({ keys, index, usage, ledger, budgets, reconcile, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
+  const litellm = createLitellmKeyHandlers(keys, ledger);
   const tokens = createSessionTokens({ changes: keys.changes, index, gatewaySecret });
   return [
     { method: "POST", path: "/key/generate", role: "admin", audit: "change", handler: litellm.generate },
@@ -54,7 +58,11 @@ export function createAdminRoutes({ keys, index, usage, ledger, gatewaySecret, s
     { method: "GET", path: "/spend/logs", role: "admin", audit: "read", handler: createSpendLogsHandler({ keys, usage }) },
     { method: "GET", path: "/api/v1/usage", role: "admin", audit: "read", handler: createUsageHandler({ keys, usage, simulated }) },
     { method: "GET", path: "/api/v1/budgets", role: "admin", audit: "read", handler: createBudgetsHandler(ledger) },
-    { method: "GET", path: "/v1/me", role: "developer", audit: "read", handler: createMeHandler(keys) },
+    { method: "POST", path: "/api/v1/budgets", role: "admin", audit: "change", handler: budgets.set },
+    { method: "POST", path: "/api/v1/budgets/delete", role: "admin", audit: "change", handler: budgets.remove },
+    { method: "GET", path: "/api/v1/budgets/definitions", role: "admin", audit: "read", handler: budgets.definitions },
+    { method: "POST", path: "/api/v1/reconcile", role: "admin", audit: "change", handler: createReconcileHandler({ ...reconcile, usage, ledger }) },
+    { method: "GET", path: "/v1/me", role: "developer", audit: "read", handler: createMeHandler(keys, ledger) },
     { method: "POST", path: "/v1/me/token", role: "developer", audit: "change", handler: createTokenHandler(tokens) },
   ];
 }

@@ -39,7 +39,7 @@ export function createUsageHandler({ keys, usage, simulated }: { readonly keys: 
     const filter = filterOf(wire, keys);
     const groups = [...(await usage.groupBy(wire.by, filter))];
     // Days stay in their own order; everything else is read from the top.
-    if (wire.by !== "day") groups.sort((a, b) => Number(b.costNanoUsd > a.costNanoUsd) - Number(b.costNanoUsd < a.costNanoUsd) || (a.value < b.value ? -1 : 1));
+    if (wire.by !== "day") groups.sort((a, b) => Number(b.chargeNanoUsd > a.chargeNanoUsd) - Number(b.chargeNanoUsd < a.chargeNanoUsd) || (a.value < b.value ? -1 : 1));
     const byProvider = wire.by === "provider" ? groups : await usage.groupBy("provider", filter);
     const rows = wire.rows === undefined ? {} : { rows: (await usage.rows(filter, wire.rows)).map(renderRow) };
     return {
@@ -90,8 +90,12 @@ const emptySums: Sums = {
   attempts: 0,
   counts: zeroCounts,
   costNanoUsd: nanoUsd(0n),
+  chargeNanoUsd: nanoUsd(0n),
+  wastedNanoUsd: nanoUsd(0n),
+  notionalNanoUsd: nanoUsd(0n),
   reportedNanoUsd: nanoUsd(0n),
   estimatedNanoUsd: nanoUsd(0n),
+  adjustedNanoUsd: nanoUsd(0n),
   unresolvedAttempts: 0,
   unpricedAttempts: 0,
 };
@@ -101,8 +105,12 @@ function addGroups(a: Sums, b: Sums): Sums {
     attempts: a.attempts + b.attempts,
     counts: addCounts(a.counts, b.counts),
     costNanoUsd: nanoUsd(a.costNanoUsd + b.costNanoUsd),
+    chargeNanoUsd: nanoUsd(a.chargeNanoUsd + b.chargeNanoUsd),
+    wastedNanoUsd: nanoUsd(a.wastedNanoUsd + b.wastedNanoUsd),
+    notionalNanoUsd: nanoUsd(a.notionalNanoUsd + b.notionalNanoUsd),
     reportedNanoUsd: nanoUsd(a.reportedNanoUsd + b.reportedNanoUsd),
     estimatedNanoUsd: nanoUsd(a.estimatedNanoUsd + b.estimatedNanoUsd),
+    adjustedNanoUsd: nanoUsd(a.adjustedNanoUsd + b.adjustedNanoUsd),
     unresolvedAttempts: a.unresolvedAttempts + b.unresolvedAttempts,
     unpricedAttempts: a.unpricedAttempts + b.unpricedAttempts,
   };
@@ -113,8 +121,12 @@ function renderSums(sums: Sums): Record<string, unknown> {
     attempts: sums.attempts,
     ...renderCounts(sums.counts),
     cost_usd: formatUsd(sums.costNanoUsd, moneyDigits),
+    charge_usd: formatUsd(sums.chargeNanoUsd, moneyDigits),
     reported_usd: formatUsd(sums.reportedNanoUsd, moneyDigits),
     estimated_usd: formatUsd(sums.estimatedNanoUsd, moneyDigits),
+    adjusted_usd: formatUsd(sums.adjustedNanoUsd, moneyDigits),
+    wasted_usd: formatUsd(sums.wastedNanoUsd, moneyDigits),
+    notional_usd: formatUsd(sums.notionalNanoUsd, moneyDigits),
     unresolved_attempts: sums.unresolvedAttempts,
     unpriced_attempts: sums.unpricedAttempts,
   };
@@ -148,6 +160,7 @@ function renderRow(row: LedgerRow): Record<string, unknown> {
     parent_agent_id: row.parentAgentId,
     request_class: row.requestClass,
     requested_model: row.requestedModel,
+    model: row.model,
     upstream_model: row.upstreamModel,
     served_model: row.servedModel,
     provider: row.provider,
@@ -159,6 +172,10 @@ function renderRow(row: LedgerRow): Record<string, unknown> {
     ...renderCounts(row.counts),
     server_tool_uses: row.serverToolUses,
     cost_usd: formatUsd(row.costNanoUsd, moneyDigits),
+    charge_usd: formatUsd(row.chargeNanoUsd, moneyDigits),
+    payer: row.payer,
+    is_wasted: row.isWasted,
+    is_notional: row.isNotional,
     price_row: row.priceRow,
     is_provisional: row.isProvisional,
     is_unpriced: row.isUnpriced,

@@ -14,7 +14,11 @@ export type AuditAction =
   | "price.adjust"
   | "request.refused"
   | "gateway.start"
-  | "gateway.recover";
+  | "gateway.recover"
+  | "gateway.replay"
+  | "budget.set"
+  | "budget.delete"
+  | "usage.reconcile";
 
 export interface AuditRecord {
   readonly id: Id<"aud">;

@@ -93,15 +93,14 @@ function tollgate(args: readonly string[], env: Record<string, string> = {}, nod
 
 describe("keys", () => {
   it("create sends every flag, with the admin key of the data folder, and prints the secret alone to standard output", async () => {
-    const outcome = await tollgate(["keys", "create", "--alias", "ci", "--user", "ada", "--models", "claude-*, gpt", "--model-alias", "fast=claude-haiku", "--duration", "30d", "--max-budget", "12.50", "--tags", "a,b", "--metadata", '{"x":1}', "--rpm", "60"]);
+    const outcome = await tollgate(["keys", "create", "--alias", "ci", "--user", "ada", "--models", "claude-*, gpt", "--model-alias", "fast=claude-haiku", "--duration", "30d", "--max-budget", "12.50", "--run-budget", "2", "--tags", "a,b", "--metadata", '{"x":1}', "--rpm", "60", "--model-rpm", "claude-haiku=5", "--model-tpm", "a=b=1", "--model-tpm", "c=2"]);
     expect(outcome).toMatchObject({ code: 0, stdout: "sk-new-secret\n" });
-    expect(outcome.stderr).toMatch(/rpm_limit but does not enforce/);
     expect(seen).toEqual([
       {
         method: "POST",
         url: "/key/generate",
         authorization: `Bearer ${adminKey}`,
-        body: { key_alias: "ci", user_id: "ada", models: ["claude-*", "gpt"], aliases: { fast: "claude-haiku" }, duration: "30d", max_budget: 12.5, tags: ["a", "b"], metadata: { x: 1 }, rpm_limit: 60 },
+        body: { key_alias: "ci", user_id: "ada", models: ["claude-*", "gpt"], aliases: { fast: "claude-haiku" }, duration: "30d", max_budget: 12.5, run_budget_usd: 2, tags: ["a", "b"], metadata: { x: 1 }, rpm_limit: 60, model_rpm_limit: { "claude-haiku": 5 }, model_tpm_limit: { "a=b": 1, c: 2 } },
       },
     ]);
   });
@@ -138,7 +137,7 @@ describe("keys", () => {
   });
 
   it("name the flag that is wrong, with exit code 2 and before any request", async () => {
-    for (const [flag, value] of [["--duration", "soon"], ["--max-budget", "lots"], ["--rpm", "0"], ["--metadata", "[]"], ["--model-alias", "a"]] as const) {
+    for (const [flag, value] of [["--duration", "soon"], ["--max-budget", "lots"], ["--rpm", "0"], ["--metadata", "[]"], ["--model-alias", "a"], ["--model-rpm", "a=0"], ["--model-tpm", "5"]] as const) {
       const outcome = await tollgate(["keys", "create", flag, value]);
       expect(outcome).toMatchObject({ code: 2, stderr: expect.stringContaining(flag) as unknown });
     }

@@ -41,13 +41,13 @@ export interface ConfigurationSource {
 /** Never throws for a bad file: that is an error in the report. */
 export async function readConfiguration(source: ConfigurationSource): Promise<ConfigurationReport> {
   const { defaultConfig, loadConfig } = await import("../config/load.ts");
-  const { providers } = await import("../providers/registry.ts");
+  const { clientLoginKinds, providers } = await import("../providers/registry.ts");
   const providerSchemas = new Map(Object.entries(providers).map(([kind, provider]) => [kind, provider.settings]));
   const { path, env } = source;
   const result =
     path === undefined
       ? defaultConfig({ env, providerSchemas, accept: source.acceptUnenforced })
-      : loadConfig({ path, env, readFile: (file) => readFileSync(file, "utf8"), providerSchemas, accept: source.acceptUnenforced, allowInsecureDevKey: false });
+      : loadConfig({ path, env, readFile: (file) => readFileSync(file, "utf8"), providerSchemas, clientLoginKinds: clientLoginKinds(), accept: source.acceptUnenforced, allowInsecureDevKey: false });
   const config = result.ok ? result.config : undefined;
   const places = [...(config?.providers.values() ?? [])].flatMap(({ name, kind, settings }): ConfiguredPlace[] => {
     const provider = providers[kind];

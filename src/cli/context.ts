@@ -3,6 +3,7 @@
  * can call, and `process` and `console` are read in this file only.
  */
 import { homedir } from "node:os";
+import type { Readable } from "node:stream";
 import { styleText } from "node:util";
 import { systemClock, type Clock } from "../kernel/clock.ts";
 
@@ -29,6 +30,8 @@ export interface CliContext {
   readonly homeDir: string;
   readonly clock: Clock;
   readonly output: Output;
+  /** Opens standard input; undefined where nobody but a terminal writes to it. */
+  readonly input?: () => Readable | undefined;
 }
 
 /** The real process. */
@@ -40,6 +43,7 @@ export function processContext(): CliContext {
     cwd: process.cwd(),
     homeDir: homedir(),
     clock: systemClock,
+    input: () => (process.stdin.isTTY ? undefined : process.stdin),
     output: { print: (text) => console.log(text), note: (text) => console.error(text), style },
   };
 }

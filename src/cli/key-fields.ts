@@ -13,9 +13,12 @@ export interface KeyFieldOptions {
   readonly duration?: string;
   readonly maxBudget?: number;
   readonly budgetDuration?: string;
+  readonly runBudget?: number;
   readonly rpm?: number;
   readonly tpm?: number;
   readonly maxParallel?: number;
+  readonly modelRpm?: Readonly<Record<string, number>>;
+  readonly modelTpm?: Readonly<Record<string, number>>;
   readonly tags?: readonly string[];
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
@@ -32,9 +35,12 @@ export function addKeyFields(command: Command): Command {
     .option("--duration <span>", "its lifetime, like 12h, 30d, 1mo; without it: no end", span)
     .option("--max-budget <usd>", "a spending cap in US dollars", dollars)
     .option("--budget-duration <span>", "after how long the cap starts afresh, like 1d, 30d, 1mo", span)
+    .option("--run-budget <usd>", "a spending cap for each run, that is for each session id", dollars)
     .option("--rpm <count>", "requests a minute", positiveInteger)
     .option("--tpm <count>", "tokens a minute", positiveInteger)
     .option("--max-parallel <count>", "requests at once", positiveInteger)
+    .option("--model-rpm <model=count>", "requests a minute of one model; may be repeated", modelCount)
+    .option("--model-tpm <model=count>", "tokens a minute of one model; may be repeated", modelCount)
     .option("--tags <names>", "labels for reports, separated by commas", commaList)
     .option("--metadata <json>", "a JSON object to keep with it", jsonObject);
 }
@@ -51,22 +57,16 @@ export function keyFields(options: KeyFieldOptions): Readonly<Record<string, unk
     duration: options.duration,
     max_budget: options.maxBudget,
     budget_duration: options.budgetDuration,
+    run_budget_usd: options.runBudget,
     rpm_limit: options.rpm,
     tpm_limit: options.tpm,
     max_parallel_requests: options.maxParallel,
+    model_rpm_limit: options.modelRpm,
+    model_tpm_limit: options.modelTpm,
     tags: options.tags,
     metadata: options.metadata,
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-}
-
-/** Members that the gateway keeps and shows but does not act on yet. */
-const unenforcedFields = ["rpm_limit", "tpm_limit", "max_parallel_requests"] as const;
-
-/** A warning when a request sets limits that do not bind; undefined when it sets none. */
-export function unenforcedRemark(fields: Readonly<Record<string, unknown>>): string | undefined {
-  const found = unenforcedFields.filter((name) => name in fields);
-  return found.length === 0 ? undefined : `warning: this version keeps ${found.join(", ")} but does not enforce ${found.length === 1 ? "it" : "them"} yet.`;
 }
 
 /** Parts between commas, trimmed, empty ones left out. */
@@ -83,13 +83,19 @@ function modelAlias(text: string, before: Readonly<Record<string, string>> = {})
   return { ...before, [from]: to };
 }
 
+function modelCount(text: string, before: Readonly<Record<string, number>> = {}): Readonly<Record<string, number>> {
+  const [, model = "", count = ""] = /^(.+)=(.+)$/.exec(text.trim()) ?? [];
+  if (model === "") throw new InvalidArgumentError("It must be a model and a number with = between them.");
+  return { ...before, [model.trim()]: positiveInteger(count.trim()) };
+}
+
 /** A span in LiteLLM's spelling, passed on as written. */
 function span(text: string): string {
   if (!/^[1-9]\d{0,6}(s|m|h|d|mo)$/.test(text)) throw new InvalidArgumentError("It must be a number with s, m, h, d or mo behind it, like 30d.");
   return text;
 }
 
-function dollars(text: string): number {
+export function dollars(text: string): number {
   const amount = parseUsd(text);
   if (amount === undefined || amount < 0n) throw new InvalidArgumentError("It must be an amount in dollars, like 25 or 12.50.");
   return Number(text);

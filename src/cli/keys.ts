@@ -3,9 +3,9 @@ import { InvalidArgumentError, type Command } from "commander";
 import { CliError } from "./cli-error.ts";
 import { adminClient, withConnection, type ConnectionOptions } from "./connection.ts";
 import type { CliContext, Output } from "./context.ts";
-import { listOf, numberOf, objectOf, renderJson, textOf, type JsonObject } from "./json.ts";
+import { listOf, objectOf, renderJson, textOf, type JsonObject } from "./json.ts";
 import { listKeys, resolveKey, tokenOf } from "./key-reference.ts";
-import { addKeyFields, keyFields, unenforcedRemark, type KeyFieldOptions } from "./key-fields.ts";
+import { addKeyFields, keyFields, type KeyFieldOptions } from "./key-fields.ts";
 import { formatDollars, formatInstant, renderFacts, renderTable, type Column } from "./text.ts";
 
 /** Characters of a hash shown as a key's id; enough to be unique among many millions. */
@@ -30,7 +30,6 @@ function addCreate(keys: Command, context: CliContext): void {
     const client = await adminClient(options, context);
     const fields = keyFields(options);
     const reply = objectOf(await client.call("POST", "/key/generate", fields));
-    showRemark(fields, context.output);
     if (options.json === true) context.output.print(renderJson(reply));
     else showNewSecret(reply, "It is shown this once; keep it where its user keeps secrets.", context.output);
   });
@@ -66,7 +65,6 @@ function addUpdate(keys: Command, context: CliContext): void {
     const client = await adminClient(options, context);
     const hash = await resolveKey(client, reference);
     const reply = objectOf(await client.call("POST", "/key/update", { key: hash, ...fields }));
-    showRemark(fields, context.output);
     context.output.print(options.json === true ? renderJson(reply) : `Key ${hash.slice(0, idLength)} is changed.`);
   });
 }
@@ -109,11 +107,6 @@ function addSwitch(keys: Command, context: CliContext, verb: "block" | "unblock"
     const reply = await client.call("POST", `/key/${verb}`, { key: hash });
     context.output.print(options.json === true ? renderJson(reply) : `Key ${hash.slice(0, idLength)} is ${verb}ed.`);
   });
-}
-
-function showRemark(fields: Readonly<Record<string, unknown>>, output: Output): void {
-  const remark = unenforcedRemark(fields);
-  if (remark !== undefined) output.note(remark);
 }
 
 function overlap(text: string): string {
@@ -180,7 +173,7 @@ function renderKey(key: JsonObject, nowMs: number, output: Output): string {
       ["budget", limit(key.max_budget) === "" ? "" : `${formatDollars(textOf(key.max_budget))} USD${textOf(key.budget_duration) === "" ? "" : ` per ${textOf(key.budget_duration)}`}`],
       ["requests/minute", limit(key.rpm_limit)],
       ["tokens/minute", limit(key.tpm_limit)],
-      ["requests at once", numberOf(key.max_parallel_requests) === 0 ? "" : limit(key.max_parallel_requests)],
+      ["requests at once", limit(key.max_parallel_requests)],
       ["tags", listOf(key.tags).map(textOf).join(", ")],
       ["metadata", json(key.metadata)],
       ["expires", formatInstant(textOf(key.expires)) || "never"],

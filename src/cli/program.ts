@@ -1,6 +1,7 @@
 /** The command line as a whole: which commands there are, how errors look, and which exit code they end in. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addBudgetCommands } from "./budget.ts";
 import { addClaudeCommand } from "./claude.ts";
 import { CliError, exitCodes, messageOf, ShownFailure } from "./cli-error.ts";
 import { addConfigCommands } from "./config.ts";
@@ -9,7 +10,9 @@ import { addDoctorCommand } from "./doctor.ts";
 import { addInitCommand } from "./init.ts";
 import { renderJson } from "./json.ts";
 import { addKeysCommands } from "./keys.ts";
+import { addReconcileCommand } from "./reconcile.ts";
 import { addServeCommand } from "./serve.ts";
+import { addStatuslineCommand } from "./statusline.ts";
 import { addUsageCommand } from "./usage.ts";
 
 /** This package's version. */
@@ -71,6 +74,9 @@ function buildProgram(context: CliContext, complain: (text: string) => void): Co
   addConfigCommands(program, context);
   addKeysCommands(program, context);
   addUsageCommand(program, context);
+  addReconcileCommand(program, context);
+  addBudgetCommands(program, context);
+  addStatuslineCommand(program, context);
   addClaudeCommand(program, context);
   addDoctorCommand(program, context);
   return program;

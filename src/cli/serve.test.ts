@@ -151,10 +151,10 @@ describe("serve", () => {
   }, 20_000);
 
   it("refuses a slip in --accept-unenforced", async () => {
-    await writeFile(join(root, "config.yaml"), "model_list:\n  - model_name: claude-x\n    litellm_params: {model: anthropic/claude-x, api_key: k, rpm: 5}\n");
-    const outcome = await tollgate("serve", "--port", "0", "--config", "config.yaml", "--accept-unenforced", "rmp");
+    await writeFile(join(root, "config.yaml"), "model_list:\n  - model_name: claude-x\n    litellm_params: {model: anthropic/claude-x, api_key: k, mock_response: hi}\n");
+    const outcome = await tollgate("serve", "--port", "0", "--config", "config.yaml", "--accept-unenforced", "mock_reponse");
     expect(outcome.code).toBe(78);
-    expect(outcome.stderr).toMatch(/^--accept-unenforced: `rmp` is no restriction of this file; did you mean `rpm`\? It restricts by: rpm$/m);
+    expect(outcome.stderr).toMatch(/^--accept-unenforced: `mock_reponse` is no restriction of this file; did you mean `mock_response`\? It restricts by: mock_response$/m);
     expect(outcome.stderr).toMatch(/config\.yaml:3:\d+: /);
   }, 20_000);
 

@@ -21,7 +21,7 @@ describe("parseInstant", () => {
   });
 });
 
-const group = { value: "h1", label: "ci", attempts: 2, input_tokens: 1200, cache_read_tokens: 30, cache_write_5m_tokens: 4, cache_write_1h_tokens: 5, output_tokens: 60, cost_usd: "0.0123", reported_usd: "0.0123", estimated_usd: "0", unresolved_attempts: 0, unpriced_attempts: 0 };
+const group = { value: "h1", label: "ci", attempts: 2, input_tokens: 1200, cache_read_tokens: 30, cache_write_5m_tokens: 4, cache_write_1h_tokens: 5, output_tokens: 60, cost_usd: "0.0123", charge_usd: "0.0123", reported_usd: "0.0123", estimated_usd: "0", adjusted_usd: "0", wasted_usd: "0", notional_usd: "0", unresolved_attempts: 0, unpriced_attempts: 0 };
 
 describe("renderUsageTable", () => {
   it("shows a single group without a total line", () => {
@@ -31,7 +31,7 @@ describe("renderUsageTable", () => {
   });
 
   it("sums exactly where the gateway gives no total, and names groups without a value", () => {
-    const text = renderUsageTable({ groups: [group, { ...group, value: "", label: "", cost_usd: "0.0000001" }] }, "team", plain);
+    const text = renderUsageTable({ groups: [group, { ...group, value: "", label: "", cost_usd: "0.0000001", charge_usd: "0.0000001" }] }, "team", plain);
     expect(text).toMatch(/\(unattributed\)/);
     expect(text).toMatch(/total +4 .* 0\.0123001$/);
   });
@@ -61,8 +61,8 @@ describe("renderUsageTable", () => {
 describe("renderUsageCsv", () => {
   it("has one line per group with every member", () => {
     const [header, line, ...rest] = renderUsageCsv({ groups: [group] }, "key").split("\n");
-    expect(header).toBe("key,label,attempts,input_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,output_tokens,cost_usd,reported_usd,estimated_usd,unresolved_attempts,unpriced_attempts");
-    expect(line).toBe("h1,ci,2,1200,30,4,5,60,0.0123,0.0123,0,0,0");
+    expect(header).toBe("key,label,attempts,input_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,output_tokens,cost_usd,charge_usd,reported_usd,estimated_usd,adjusted_usd,wasted_usd,notional_usd,unresolved_attempts,unpriced_attempts");
+    expect(line).toBe("h1,ci,2,1200,30,4,5,60,0.0123,0.0123,0.0123,0,0,0,0,0,0");
     expect(rest).toEqual([]);
   });
 });

@@ -20,7 +20,7 @@ interface UsageOptions extends ConnectionOptions {
 /** Members of a group that are counts, in the order of the table and the CSV. */
 const countMembers = ["attempts", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens"] as const;
 /** Members that are money, as decimal dollars. */
-const moneyMembers = ["cost_usd", "reported_usd", "estimated_usd"] as const;
+const moneyMembers = ["cost_usd", "charge_usd", "reported_usd", "estimated_usd", "adjusted_usd", "wasted_usd", "notional_usd"] as const;
 /** Counts of attempts whose cost is not the whole truth. */
 const doubtMembers = ["unresolved_attempts", "unpriced_attempts"] as const;
 
@@ -102,21 +102,31 @@ function describePeriod({ sinceMs, untilMs }: Period): string {
   return `${from === undefined ? "Up" : `From ${from}`} to ${to ?? "now"} (UTC).`;
 }
 
+/** Sums that most ledgers do not need, each with the condition under which it is shown; without one, where it is not 0. */
+const optionalSums: readonly { readonly member: (typeof moneyMembers)[number]; readonly title: string; readonly isShown?: (group: JsonObject) => boolean }[] = [
+  { member: "estimated_usd", title: "OF IT ESTIMATED" },
+  { member: "adjusted_usd", title: "BY ADJUSTMENTS" },
+  { member: "wasted_usd", title: "OF IT WASTED" },
+  { member: "cost_usd", title: "PROVIDERS' BILL", isShown: (group) => textOf(group.cost_usd) !== textOf(group.charge_usd) },
+  { member: "notional_usd", title: "NOTIONAL" },
+];
+
 function renderGroups(reply: JsonObject, groups: readonly JsonObject[], dimension: string, output: Pick<Output, "style">): string {
   const total = totalOf(reply, groups);
   const doubts = doubtMembers.filter((member) => numberOf(total[member]) > 0);
-  const hasEstimates = Number(textOf(total.estimated_usd)) !== 0;
+  const has = (isShown: (group: JsonObject) => boolean): boolean => [...groups, total].some(isShown);
+  const sums = optionalSums.filter(({ member, isShown }) => has(isShown ?? ((group) => Number(textOf(group[member])) !== 0)));
   const columns: Column[] = [
     { title: dimension.toUpperCase() },
     ...["ATTEMPTS", "INPUT", "CACHE READ", "WRITE 5M", "WRITE 1H", "OUTPUT", "COST USD"].map((title): Column => ({ title, align: "right" })),
-    ...(hasEstimates ? [{ title: "OF IT ESTIMATED", align: "right" } as const] : []),
+    ...sums.map(({ title }): Column => ({ title, align: "right" })),
     ...doubts.map((member): Column => ({ title: member === "unresolved_attempts" ? "UNRESOLVED" : "UNPRICED", align: "right" })),
   ];
   const line = (group: JsonObject, name: string): string[] => [
     name,
     ...countMembers.map((member) => formatCount(numberOf(group[member]))),
-    formatDollars(textOf(group.cost_usd)),
-    ...(hasEstimates ? [formatDollars(textOf(group.estimated_usd))] : []),
+    formatDollars(textOf(group.charge_usd)),
+    ...sums.map(({ member }) => formatDollars(textOf(group[member]))),
     ...doubts.map((member) => formatCount(numberOf(group[member]))),
   ];
   const rows = groups.map((group) => line(group, groupName(group)));

@@ -11,7 +11,7 @@ function load(text: string, accept: readonly string[]): LoadResult {
   return loadConfig({ path: "config.yaml", env, readFile: () => text, providerSchemas, accept, allowInsecureDevKey: false });
 }
 
-const restricting = `model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k, rpm: 5}}]
+const restricting = `model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k, mock_response: hi}}]
 litellm_settings: {max_parallel_requests: 5}
 general_settings: {master_key: os.environ/MASTER}
 `;
@@ -22,7 +22,7 @@ function errorsOf(result: LoadResult): readonly string[] {
 
 describe("--accept-unenforced", () => {
   it("takes names bare, with their section, and by their path", () => {
-    for (const names of [["rpm", "max_parallel_requests"], ["model_list.litellm_params.rpm", "litellm_settings.max_parallel_requests"]]) {
+    for (const names of [["mock_response", "max_parallel_requests"], ["model_list.litellm_params.mock_response", "litellm_settings.max_parallel_requests"]]) {
       const result = load(restricting, names);
       expect(errorsOf(result)).toEqual([]);
       expect(result.ok && result.config.warnings.some(({ file }) => file === "--accept-unenforced")).toBe(false);
@@ -30,13 +30,13 @@ describe("--accept-unenforced", () => {
   });
 
   it("refuses an unknown name, with the one that was meant and those that this file restricts", () => {
-    const refused = errorsOf(load(restricting, ["rpm", "max_parallel_requests", "max_parallel_reqests"]));
-    expect(refused).toEqual(["--accept-unenforced:0: `max_parallel_reqests` is no restriction of this file; did you mean `max_parallel_requests`? It restricts by: rpm, max_parallel_requests"]);
-    expect(errorsOf(load(restricting, ["rpm", "max_parallel_requests", "everything"]))).toEqual(["--accept-unenforced:0: `everything` is no restriction of this file, which restricts by: rpm, max_parallel_requests"]);
+    const refused = errorsOf(load(restricting, ["mock_response", "max_parallel_requests", "max_parallel_reqests"]));
+    expect(refused).toEqual(["--accept-unenforced:0: `max_parallel_reqests` is no restriction of this file; did you mean `max_parallel_requests`? It restricts by: mock_response, max_parallel_requests"]);
+    expect(errorsOf(load(restricting, ["mock_response", "max_parallel_requests", "everything"]))).toEqual(["--accept-unenforced:0: `everything` is no restriction of this file, which restricts by: mock_response, max_parallel_requests"]);
   });
 
   it("reports a slip beside the restriction that it leaves unaccepted, in one pass", () => {
-    const refused = errorsOf(load(restricting, ["rpm", "max_parallel_reqests"]));
+    const refused = errorsOf(load(restricting, ["mock_response", "max_parallel_reqests"]));
     expect(refused).toHaveLength(2);
     expect(refused.some((line) => line.startsWith("config.yaml:2:"))).toBe(true);
     expect(refused.some((line) => line.startsWith("--accept-unenforced:0:"))).toBe(true);
@@ -48,14 +48,14 @@ describe("--accept-unenforced", () => {
   });
 
   it("only warns of a restriction that the build knows and the file does not switch on, so that one command serves several files", () => {
-    const result = load(restricting, ["rpm", "max_parallel_requests", "tpm", "general_settings.allowed_ips"]);
+    const result = load(restricting, ["mock_response", "max_parallel_requests", "mock_timeout", "general_settings.allowed_ips"]);
     expect(errorsOf(result)).toEqual([]);
     const warned = result.ok ? result.config.warnings.filter(({ file }) => file === "--accept-unenforced").map(({ message }) => message) : [];
-    expect(warned).toEqual([expect.stringContaining("`tpm`"), expect.stringContaining("`general_settings.allowed_ips`")]);
+    expect(warned).toEqual([expect.stringContaining("`mock_timeout`"), expect.stringContaining("`general_settings.allowed_ips`")]);
   });
 
   it("refuses any name beside a tollgate.yaml, and beside no file, which have nothing to accept", () => {
-    expect(errorsOf(load("admin: {key: '${MASTER}'}\nproviders: {demo: {kind: demo}}\nmodels: [{name: claude-*, provider: demo}]\n", ["rpm"]))).toEqual(["--accept-unenforced:0: `rpm` means nothing here: it is for LiteLLM's files, and config.yaml is none"]);
-    expect(errorsOf(defaultConfig({ env, providerSchemas, accept: ["rpm"] }))).toEqual(["--accept-unenforced:0: `rpm` means nothing here: it is for LiteLLM's files, and the environment is none"]);
+    expect(errorsOf(load("admin: {key: '${MASTER}'}\nproviders: {demo: {kind: demo}}\nmodels: [{name: claude-*, provider: demo}]\n", ["mock_response"]))).toEqual(["--accept-unenforced:0: `mock_response` means nothing here: it is for LiteLLM's files, and config.yaml is none"]);
+    expect(errorsOf(defaultConfig({ env, providerSchemas, accept: ["mock_response"] }))).toEqual(["--accept-unenforced:0: `mock_response` means nothing here: it is for LiteLLM's files, and the environment is none"]);
   });
 });

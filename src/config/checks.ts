@@ -1,4 +1,5 @@
 /** Rules that hold for a configuration whatever file it came from, and remarks on what will surprise its users. */
+import type { Budget } from "../ledger/budget.ts";
 import type { GatewayConfig, ListenConfig, ModelConfig } from "./gateway-config.ts";
 import { isLoopbackHost } from "./network.ts";
 import { weaknessOf } from "./weak-secrets.ts";
@@ -26,6 +27,15 @@ export function adminKeyFault(key: string, host: string, allowInsecureDevKey: bo
 export function publicBindFault(listen: Pick<ListenConfig, "host" | "isPublic">): string | undefined {
   if (listen.isPublic || isLoopbackHost(listen.host)) return undefined;
   return "other machines can reach this address; set `listen.public: true` to mean it, or listen on 127.0.0.1";
+}
+
+/** Why budgets cannot name the models they do in place of others, by their position. */
+export function downgradeFaults(budgets: readonly Pick<Budget, "downgradeModel">[], config: Pick<GatewayConfig, "models" | "modelAliases">): ReadonlyMap<number, string> {
+  const faults = new Map<number, string>();
+  for (const [index, { downgradeModel }] of budgets.entries()) {
+    if (downgradeModel !== undefined && !isServed(downgradeModel, config)) faults.set(index, `nothing serves \`${downgradeModel}\``);
+  }
+  return faults;
 }
 
 const noAliases: ReadonlyMap<string, unknown> = new Map<string, unknown>();

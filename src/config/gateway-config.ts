@@ -3,6 +3,8 @@
  * `config/` knows which file format it came from.
  */
 import type { Budget } from "../ledger/budget.ts";
+import type { UserBudget } from "../ledger/scope.ts";
+import type { LimitRule } from "../limits/limit-rules.ts";
 import type { Secret } from "../kernel/secret.ts";
 
 /** One file, whole. Replaced as a whole, never changed. */
@@ -25,6 +27,10 @@ export interface GatewayConfig {
    */
   readonly lent: ReadonlyMap<string, ModelConfig>;
   readonly budgets: readonly Budget[];
+  readonly spending: SpendingConfig;
+  readonly rateLimits: RateLimitsConfig;
+  /** Told when a budget is nearly spent. */
+  readonly webhook: WebhookConfig | undefined;
   readonly prices: PricesConfig;
   readonly limits: LimitsConfig;
   readonly timeouts: TimeoutsConfig;
@@ -69,6 +75,12 @@ export interface StoreConfig {
   readonly path: string | undefined;
   /** `full` forces every commit to the disk; `normal` survives `kill -9` but may lose the last commits at power loss. */
   readonly sync: "normal" | "full";
+  readonly spill: {
+    /** Absent: `<data-dir>/spill.jsonl`. */
+    readonly path: string | undefined;
+    /** How long calls that no budget binds go on while the store cannot be written, milliseconds; 0: not at all. */
+    readonly unbudgetedMs: number;
+  };
 }
 
 export interface AdminConfig {
@@ -117,6 +129,34 @@ export interface PriceOverride {
   readonly cacheRead?: bigint;
   readonly cacheWrite5m?: bigint;
   readonly cacheWrite1h?: bigint;
+}
+
+export interface WebhookConfig {
+  /** `http` or `https`, without a user. */
+  readonly url: string;
+  /** Signs what is sent. */
+  readonly secret: Secret;
+}
+
+export interface RateLimitsConfig {
+  /** Whether tokens read from a prompt cache count as input. */
+  readonly countsCacheReads: boolean;
+  readonly rules: readonly LimitRule[];
+}
+
+/** Whose money counts where. */
+export interface SpendingConfig {
+  /** Parts per million of what a call costs at a plan's first target, above which a further one is left out; undefined: no bound. */
+  readonly failoverPriceMaxPpm: bigint | undefined;
+  /** Who bears attempts that were given up for others. */
+  readonly wastedPayer: "platform" | "caller";
+  readonly userBudget: UserBudget;
+  /** What becomes of calls without a price where a budget binds. */
+  readonly unpriced: "refuse" | "warn" | "free";
+  /** Calls with the callers' own logins count under budgets. */
+  readonly countsClientCredentials: boolean;
+  /** What is charged, parts per million of the cost, ≥ 1 000 000; a team's own comes first. */
+  readonly margin: { readonly generalPpm: number | undefined; readonly byTeam: ReadonlyMap<string, number> };
 }
 
 export interface PricesConfig {

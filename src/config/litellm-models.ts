@@ -2,7 +2,9 @@
 import { headerNameFault } from "../kernel/header-rules.ts";
 import type { MapNode, Node, Path } from "./document.ts";
 import type { ModelConfig, PriceOverride, ProviderConfig, TargetConfig, TimeoutsConfig } from "./gateway-config.ts";
+import type { LimitRule } from "../limits/limit-rules.ts";
 import { readLent, type Lender } from "./litellm-lent.ts";
+import { readEntryLimits } from "./litellm-limits.ts";
 import { providerOf, type PlaceScope } from "./litellm-places.ts";
 import { litellmProviders, type LiteLlmProvider } from "./litellm-providers.ts";
 import { createFieldReader, member, type Field, type FieldReader } from "./litellm-values.ts";
@@ -20,6 +22,8 @@ export interface LiteLlmModels {
   readonly modelIndexes: readonly number[];
   readonly providers: ReadonlyMap<string, ProviderConfig>;
   readonly lent: ReadonlyMap<string, ModelConfig>;
+  /** Of the entries that serve. */
+  readonly limits: readonly LimitRule[];
 }
 
 interface Scope extends PlaceScope {
@@ -39,6 +43,7 @@ export function readModelList(root: MapNode, context: LoadContext, { schemas, ke
   const models: ModelConfig[] = [];
   const modelIndexes: number[] = [];
   const lenders: Lender[] = [];
+  const limits: LimitRule[] = [];
   const list = root.entries.get("model_list")?.value;
   const isNone = list === undefined || (list.kind === "scalar" && list.value === null);
   if (!isNone && list.kind !== "list") report.fail(list.place, ["model_list"], "must be a list: begin each model with `- `");
@@ -56,7 +61,9 @@ export function readModelList(root: MapNode, context: LoadContext, { schemas, ke
       continue;
     }
     seen.set(entry.name, { count: 1, second: [] });
-    models.push({ name: entry.name, aliases: [], accessGroups: read.texts(member(entry.info, "access_groups")), targets: [buildTarget(entry, scope)] });
+    const target = buildTarget(entry, scope);
+    models.push({ name: entry.name, aliases: [], accessGroups: read.texts(member(entry.info, "access_groups")), targets: [target] });
+    limits.push(...readEntryLimits({ name: entry.name, targetId: target.id, param: (name) => entry.param(name) }, context));
     modelIndexes.push(index);
   }
   for (const { count, second } of seen.values()) {
@@ -65,7 +72,7 @@ export function readModelList(root: MapNode, context: LoadContext, { schemas, ke
   }
   const lent = readLent(root, lenders, { ...scope, keyHeader });
   if (items.length === 0 && lent.size === 0 && (isNone || list.kind === "list")) report.fail(list?.place ?? root.place, ["model_list"], "is empty: name at least one model");
-  return { models, modelIndexes, providers: scope.providers, lent };
+  return { models, modelIndexes, providers: scope.providers, lent, limits };
 }
 
 /** An entry whose login serves the paths of its cloud as well; undefined, after a remark, where there are none. */

@@ -86,6 +86,18 @@ describe("a LiteLLM file", () => {
     expect(load(text, env, ["max_internal_user_budget", "max_end_user_budget"].filter((name) => setting.startsWith(name))).ok).toBe(true);
   });
 
+  it("lets a user's budget bind keys without a team only, as LiteLLM does, unless it says otherwise", () => {
+    const file = "model_list: [{model_name: claude-opus-4-8, litellm_params: {model: anthropic/claude-opus-4-8, api_key: k}}]\n";
+    expect(config(`${file}${master}`, env).spending.userBudget).toBe("personal_keys");
+    expect(config(`${file}${master}tollgate: {spending: {user_budget: all, unpriced: warn}}`, env).spending).toMatchObject({ userBudget: "all", unpriced: "warn" });
+  });
+
+  it("does not name a model in a budget that nothing serves", () => {
+    const file = `model_list: [{model_name: claude-opus-4-8, litellm_params: {model: anthropic/claude-opus-4-8, api_key: k}}]\n${master}tollgate: {budgets: [{scope: global, amount: 1, downgrade: claude-nobody}]}`;
+    const result = load(file, env);
+    expect(result.ok ? [] : result.errors.map(({ line, path, message }) => [line, path, message])).toEqual([[3, "tollgate.budgets[0].downgrade", "nothing serves `claude-nobody`"]]);
+  });
+
   it.each([
     ["max_budget: 5", "lifetime", "lifetime"],
     ["max_budget: 5\n  budget_duration: 30d", "30d", "month/UTC"],
@@ -103,11 +115,29 @@ describe("a LiteLLM file", () => {
     expect(result.ok ? [] : result.errors.map(({ message }) => message.includes(words))).toEqual([true]);
   });
 
+  it("limits entries, keys and the whole proxy as the file says, counting cache reads as LiteLLM does unless it says otherwise", () => {
+    const file = (params: string, more = ""): string => `model_list: [{model_name: claude-x, model_info: {id: x-1}, litellm_params: {model: anthropic/claude-x, api_key: k${params}}}]\ngeneral_settings:\n  master_key: os.environ/MASTER\n${more}`;
+    const { countsCacheReads, rules } = config(file(", rpm: 5, tpm: 1000, itpm: 800, otpm: '200', max_parallel_requests: 3, default_api_key_rpm_limit: 2, default_api_key_tpm_limit: 0"), env).rateLimits;
+    expect([countsCacheReads, rules]).toEqual([true, [
+      { scope: "target:x-1", max: { requestsPerMinute: 5, tokensPerMinute: 1000, inputTokensPerMinute: 800, outputTokensPerMinute: 200, parallelRequests: 3 } },
+      { scope: "key_model:*/claude-x", max: { requestsPerMinute: 2, tokensPerMinute: 0 } },
+    ]]);
+    const proxy = config(file("", "  global_max_parallel_requests: 40\n  max_parallel_requests: 7\nrouter_settings: {default_max_parallel_requests: 9}\ntollgate: {rate_limits: {count_cache_reads: false, rules: [{scope: 'key:*', requests_per_minute: 1}]}}\n"), env).rateLimits;
+    expect([proxy.countsCacheReads, proxy.rules.map(({ scope, max }) => [scope, Object.values(max)])]).toEqual([false, [["global", [40]], ["target:*", [7]], ["key:*", [1]]]]);
+    expect(config(file("", "router_settings: {default_max_parallel_requests: 9}\n"), env).rateLimits.rules).toEqual([{ scope: "target:*", max: { parallelRequests: 9 } }]);
+    const wrong = (text: string): unknown => {
+      const result = load(text, env);
+      return result.ok ? [] : result.errors.map(({ path, message }) => [path, message]);
+    };
+    expect(wrong(file(", rpm: many"))).toEqual([["model_list[0].litellm_params.rpm", "must be a whole number of at least 0"]]);
+    expect(wrong(file(", default_api_key_rpm_limit: 2").replace("model_name: claude-x", "model_name: 'claude-*'").replace("anthropic/claude-x", "anthropic/claude-*"))).toEqual([["model_list[0].litellm_params.default_api_key_rpm_limit", expect.stringContaining("names one model")]]);
+  });
+
   it.each([
     ["general_settings", "allowed_ips: [10.0.0.1]"],
     ["general_settings", "enable_jwt_auth: true"],
     ["general_settings", "enforced_params: [user]"],
-    ["general_settings", "max_parallel_requests: 3"],
+    ["litellm_settings", "max_parallel_requests: 3"],
   ])("does not start with %s.%s", (section, setting) => {
     const text = `model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k}}]\n${section}:\n  master_key: os.environ/MASTER\n  ${setting}\n`;
     const result = load(text, env);

@@ -8,13 +8,16 @@ import type { GatewayConfig } from "./gateway-config.ts";
 import { interpolate } from "./interpolate.ts";
 import { unknownKey } from "./issues.ts";
 import { mergeIncludes } from "./litellm-include.ts";
+import { readProxyLimits } from "./litellm-limits.ts";
 import { readProxyBudget } from "./litellm-budgets.ts";
 import { readModelList } from "./litellm-models.ts";
 import { createFieldReader, isTrue, member, sectionOf, type Field } from "./litellm-values.ts";
 import { createKeyJudge } from "./litellm-verdicts.ts";
-import type { Draft } from "./native.ts";
+import { reportDowngrades, type Draft } from "./native.ts";
 import type { ProviderSchemas } from "./providers.ts";
 import { extensionSchema } from "./schema.ts";
+import type { ReadRateLimits } from "./rate-limits.ts";
+import { buildSpending } from "./spending.ts";
 import { besideFile, buildSections, checkSections, type LoadContext, type Sections } from "./sections.ts";
 
 
@@ -49,10 +52,10 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
   judge.look("litellm", library);
   judge.look("general", general);
 
-  const { sections, budgets } = readExtension(merged, context);
+  const { sections, budgets, spending, rateLimits } = readExtension(merged, context);
   const keyHeaderField = member(general, "litellm_key_header_name");
   const keyHeader = readKeyHeader(keyHeaderField, context);
-  const { models, modelIndexes, providers, lent } = readModelList(merged, context, { schemas: options.schemas, keyHeader: keyHeader === undefined ? undefined : keyHeaderField });
+  const { models, modelIndexes, providers, lent, limits } = readModelList(merged, context, { schemas: options.schemas, keyHeader: keyHeader === undefined ? undefined : keyHeaderField });
   const sizeField = member(general, "max_request_size_mb");
   const size = read.text(sizeField);
   const bodyBytesMax = size === undefined ? sections.limits.bodyBytesMax : Math.round(Number(size) * 1024 * 1024);
@@ -67,8 +70,12 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
     lent,
     modelAliases: readAliases(member(router, "model_group_alias"), context),
     budgets: [...readProxyBudget(library, context), ...budgets],
+    spending,
+    // LiteLLM's own total has them in.
+    rateLimits: { countsCacheReads: rateLimits.countsCacheReads ?? true, rules: [...readProxyLimits({ general, router }, context), ...limits, ...rateLimits.rules] },
     prices: { multiplierPpm: 1_000_000n, overrides: new Map() },
   };
+  if (report.errors().length === 0) reportDowngrades(budgets, draft, { root: merged, base: ["tollgate"], report });
   return { draft, found: judge.finish(), merged, modelIndexes };
 }
 
@@ -97,7 +104,7 @@ function fileEnvironment(root: MapNode, context: LoadContext): Record<string, st
 }
 
 /** The `tollgate` section; here references are written `${NAME}`, as in the native file. */
-function readExtension(root: MapNode, context: LoadContext): { readonly sections: Sections; readonly budgets: GatewayConfig["budgets"] } {
+function readExtension(root: MapNode, context: LoadContext): { readonly sections: Sections; readonly budgets: GatewayConfig["budgets"]; readonly spending: GatewayConfig["spending"]; readonly rateLimits: ReadRateLimits } {
   const { report } = context;
   const own = root.entries.get("tollgate");
   const part: MapNode = { ...root, entries: own === undefined ? new Map() : new Map([["tollgate", own]]) };
@@ -109,7 +116,7 @@ function readExtension(root: MapNode, context: LoadContext): { readonly sections
     for (const [name, { keyPlace }] of section.node.entries) if (!names.includes(name)) report.fail(keyPlace, ["tollgate", name], unknownKey(name, names));
   }
   const checked = checkSections(extensionSchema.shape, resolved.root, ["tollgate"], report);
-  return { sections: buildSections(checked, resolved.root, ["tollgate"], context), budgets: checked.budgets };
+  return { sections: buildSections(checked, resolved.root, ["tollgate"], context), budgets: checked.budgets, spending: buildSpending(checked.spending, "personal_keys"), rateLimits: checked.rate_limits };
 }
 
 function readMasterKey(general: Field | undefined, library: Field | undefined, host: string, context: LoadContext): GatewayConfig["admin"] {

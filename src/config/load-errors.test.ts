@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { providers } from "../providers/registry.ts";
+import { clientLoginKinds, providers } from "../providers/registry.ts";
 import { loadConfig, type LoadResult } from "./load.ts";
 
 const providerSchemas = new Map<string, z.ZodType>(Object.entries(providers).map(([kind, provider]) => [kind, provider.settings]));
@@ -14,7 +14,7 @@ function load(text: string, env: Record<string, string> = {}, files: Record<stri
     if (known === undefined) throw Object.assign(new Error(`no ${path}`), { code: "ENOENT" });
     return known;
   };
-  return loadConfig({ path: "/etc/t.yaml", env, readFile, providerSchemas, accept: [], allowInsecureDevKey: false });
+  return loadConfig({ path: "/etc/t.yaml", env, readFile, providerSchemas, clientLoginKinds: clientLoginKinds(), accept: [], allowInsecureDevKey: false });
 }
 
 function errorsOf(result: LoadResult): string[] {
@@ -30,7 +30,7 @@ const publicBind = "other machines can reach this address; set `listen.public: t
 describe("one fault", () => {
   it.each<[string, string, string[]]>([
     ["an unknown section", "modle: []\n", ["1:1 modle: unknown key; did you mean `models`?"]],
-    ["an unknown section near to none", "colour: red\n", ["1:1 colour: unknown key; known here: listen, egress, store, admin, key_header, providers, models, budgets, prices, limits, timeouts, logging, metrics, forward"]],
+    ["an unknown section near to none", "colour: red\n", ["1:1 colour: unknown key; known here: listen, egress, store, admin, key_header, providers, models, spending, budgets, webhook, rate_limits, prices, limits, timeouts, logging, metrics, forward"]],
     ["an unknown key in a section", "listen:\n  prot: 1\n", ["2:3 listen.prot: unknown key; did you mean `port`?"]],
     ["an unknown key without a value", "listen:\n  prot:\n", ["2:3 listen.prot: unknown key; did you mean `port`?"]],
     ["a port out of range", "listen: {port: 70000}\n", ["1:16 listen.port: must be a whole number from 0 to 65535"]],
@@ -57,6 +57,7 @@ describe("one fault", () => {
     ["a provider of an unknown kind", `providers:\n  a: {kind: antropic}\n${models}`, ["2:13 providers.a.kind: there is no such provider in this build; did you mean `anthropic`?"]],
     ["a provider's unknown setting", `providers:\n  a: {kind: anthropic, apikey: x}\n${models}`, ["2:24 providers.a.apikey: unknown key; did you mean `api_key`?"]],
     ["a provider's address with a path", `providers:\n  a: {kind: anthropic, base_url: "https://h/v1"}\n${models}`, ["2:34 providers.a.base_url: must end before /v1, which the gateway adds"]],
+    ["a caller's own login where none is taken", `providers:\n  a: {kind: anthropic-aws, region: us-east-1}\nmodels:\n  - {name: x, provider: a, credential: client}\n  - {name: y, targets: [{provider: a, credential: client}]}\n`, ["4:40 models[0].credential: a takes no caller's own login, so this target would serve nobody", "5:51 models[1].targets[0].credential: a takes no caller's own login, so this target would serve nobody"]],
     ["a provider's secret that is a number", `providers:\n  a: {kind: anthropic, api_key: 12}\n${models}`, ["2:33 providers.a.api_key: must be a string"]],
     ["a provider's name with a space", `providers: {"a b": {kind: demo}}\nmodels: [{name: claude-*, provider: a b}]\n`, ['1:13 providers["a b"]: a provider\'s name has letters, digits, dots, dashes and underscores only']],
     ["no model", good, ["1:1 models: is empty: name at least one model, for instance `- {name: \"claude-*\", provider: anthropic}`"]],
@@ -74,6 +75,8 @@ describe("one fault", () => {
     ["a header that frames messages", `${good}models: [{name: claude-x, provider: a, headers: {Content-Length: "1"}}]\n`, ["2:50 models[0].headers.Content-Length: is set by the connection itself and cannot be chosen"]],
     ["a price below nothing", `${good}models: [{name: claude-x, provider: a, prices: {input: -1}}]\n`, ["2:56 models[0].prices.input: must be US dollars per million tokens, from 0 to 1000000"]],
     ["an unknown price", `${good}${models}prices: {overrides: {claude-x: {cache_reed: 1}}}\n`, ["3:33 prices.overrides.claude-x.cache_reed: unknown key; did you mean `cache_read`?"]],
+    ["a downgrade to a model that nothing serves", `${good}models: [{name: claude-x, provider: a}]\nbudgets: [{scope: global, amount: 1}, {scope: "user:*", amount: 1, downgrade: claude-y}]\n`, ["3:79 budgets[1].downgrade: nothing serves `claude-y`"]],
+    ["a margin that is none", `${good}${models}spending: {margins: {blue: -5}}\n`, ["3:28 spending.margins.blue: must be per cent from 0 to 1000 with at most four decimals"]],
     ["an unset variable", "admin:\n  key: ${NO_SUCH}\n", ["2:8 admin.key: the environment variable NO_SUCH is not set"]],
     ["an empty variable", "admin: {key: '${EMPTY}'}\n", ["1:14 admin.key: the environment variable EMPTY is empty"]],
     ["a file that is not there", "admin: {key: '${file:nowhere}'}\n", ["1:14 admin.key: the file nowhere cannot be read (ENOENT)"]],
@@ -87,6 +90,11 @@ describe("one fault", () => {
     ["an anchor that is nowhere", "key_header: *there\n", ["1:13 key_header: no anchor (`&name`) of this name stands before it; a value that begins with `*` needs quotes"]],
     ["a tag", "key_header: !secret x\n", ["1:13 : YAML tags (`!name`) are not read here"]],
     ["a list as file", "- a\n", ["1:1 : the file must hold `key: value` lines"]],
+    ["a limit that limits nothing", "rate_limits: {rules: [{scope: 'key:*'}]}\n", [`1:23 rate_limits.rules[0]: limits nothing: give it one of requests_per_minute, tokens_per_minute, input_tokens_per_minute, output_tokens_per_minute, counts_per_minute, parallel_requests, open_streams, agents_in_parallel, new_agents_per_minute, new_sessions_per_hour`]],
+    ["a limit of agents on a target", "rate_limits: {rules: [{scope: 'target:t', agents_in_parallel: 2}]}\n", ["1:63 rate_limits.rules[0].agents_in_parallel: is not for a target or a provider, which see calls and tokens only"]],
+    ["a limit beyond what is counted", "rate_limits: {rules: [{scope: global, tokens_per_minute: 1000000001}]}\n", ["1:58 rate_limits.rules[0].tokens_per_minute: must be a whole number from 0 to 1000000000"]],
+    ["a scope with half a wildcard", "rate_limits: {rules: [{scope: 'model:claude-*', open_streams: 1}]}\n", ["1:31 rate_limits.rules[0].scope: has a `*` within a name, which stands for whole names only"]],
+    ["a budget of one model for each team", "budgets: [{scope: 'team_model:*/claude-x', amount: 1}]\n", ["1:19 budgets[0].scope: is too open: `*` stands for both parts, as in `team_model:*`"]],
     ["two documents", "store: {}\n---\nstore: {}\n", ["2:1 : a second document begins here; a file holds one"]],
   ])("%s", (_, text, expected) => {
     expect(errorsOf(load(text, { EMPTY: "" }))).toEqual(expected);

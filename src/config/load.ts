@@ -23,6 +23,8 @@ export interface LoadOptions {
   readFile(path: string): string;
   /** Settings schema by provider kind. */
   readonly providerSchemas: ProviderSchemas;
+  /** Kinds of provider that know a caller's own login by its look; absent: `credential: client` is not checked. */
+  readonly clientLoginKinds?: ReadonlySet<string>;
   /** LiteLLM keys that restrict, are not enforced, and are accepted so. */
   readonly accept: readonly string[];
   /** A weak admin key is let through when only this machine can reach the listener. */
@@ -36,9 +38,9 @@ export type LoadResult =
 
 /** Never throws for a bad file. No message holds a value that came from the environment or from another file. */
 export function loadConfig(options: LoadOptions): LoadResult {
-  const { path, env, allowInsecureDevKey } = options;
+  const { path, env, allowInsecureDevKey, clientLoginKinds } = options;
   const report = createReport();
-  const context: LoadContext = { path, env, readFile: (name) => options.readFile(name), allowInsecureDevKey, report };
+  const context: LoadContext = { path, env, readFile: (name) => options.readFile(name), allowInsecureDevKey, clientLoginKinds, report };
   let text: string;
   try {
     text = options.readFile(path);

@@ -13,6 +13,8 @@ export interface ModelScope {
   readonly report: Report;
   /** Names in `providers`, those with faults included. */
   readonly providers: ReadonlySet<string>;
+  /** Those of them that take no caller's own login. */
+  readonly withoutClientLogin: ReadonlySet<string>;
   /** Public names so far, with the path of each. */
   readonly names: Map<string, string>;
   /** Ids so far, with the path of each. */
@@ -81,6 +83,10 @@ function buildTarget(model: NativeModel, target: NativeTarget, path: Path, scope
     const known = [...scope.providers].join(", ");
     const rest = near !== "" ? near : known === "" ? "; there are none, add one under `providers`" : `; known here: ${known}`;
     report.fail(placeAt(root, [...path, "provider"]), [...path, "provider"], `there is no provider ${shown(nodeAt(root, [...path, "provider"]))}${rest}`);
+  }
+  if (target.credential === "client" && scope.withoutClientLogin.has(target.provider)) {
+    const at = [...path, "credential"];
+    report.fail(placeAt(root, at), at, `${target.provider} takes no caller's own login, so this target would serve nobody`);
   }
   const upstreamModel = target.model ?? model.name;
   const modelPath = [...path, "model"];

@@ -84,6 +84,7 @@ const model = (keys: string): string => `${base}models: [{name: "claude-x", ${ke
 const target = (keys: string): string => model(`targets: [{provider: b${keys === "" ? "" : `, ${keys}`}}]`);
 const place = (kind: string, keys: string): string => `providers: {p: {kind: ${kind}, ${keys}}}\nmodels: [{name: "claude-*", provider: p}]\n`;
 const budget = (keys: string): string => `budgets: [{scope: "team:blue", amount: 10${keys === "" ? "" : `, ${keys}`}}]`;
+const limit = (keys: string): string => `rate_limits: {rules: [{scope: "key:*", ${keys}}]}`;
 const tls = (keys = ""): string => `listen: {tls: {cert_file: tls/c.pem, key_file: tls/k.pem${keys}}}`;
 
 const general: Record<string, Row> = {
@@ -98,6 +99,8 @@ const general: Record<string, Row> = {
   "egress.no_proxy": ["egress: {no_proxy: [localhost, .example.com]}", "egress.noProxy", ["localhost", ".example.com"]],
   "egress.ca_file": ["egress: {ca_file: tls/c.pem}", "egress.caFile", "/etc/tls/c.pem"],
   "store.path": ["store: {path: ../var/ledger.db}", "store.path", "/var/ledger.db"],
+  "store.spill.path": ["store: {spill: {path: ../var/spill.jsonl}}", "store.spill.path", "/var/spill.jsonl"],
+  "store.spill.unbudgeted": ["store: {spill: {unbudgeted: 90s}}", "store.spill.unbudgetedMs", 90_000],
   "store.sync": ["store: {sync: full}", "store.sync", "full"],
   "admin.key": ["admin: {key: sk-adm-8sHd72kPq91LmZx}", "admin.key", "secret sk-adm-8sHd72kPq91LmZx"],
   key_header: ["key_header: X-Team-Key", "keyHeader", "x-team-key"],
@@ -144,7 +147,30 @@ const general: Record<string, Row> = {
   "budgets[].overrun_max": [budget("overrun_max: 0.25"), "budgets.0.overrunMaxNanoUsd", "250000000n"],
   "budgets[].downgrade": [budget("downgrade: claude-haiku-4-5"), "budgets.0.downgradeModel", "claude-haiku-4-5"],
   "budgets[].warn_at": [budget("warn_at: [90, 50]"), "budgets.0.warnAtPercent", [50, 90]],
+  "budgets[].fail_open.share": [budget("fail_open: {share: 1.5 %}"), "budgets.0.failOpen.sharePpm", "15000n"],
+  "budgets[].fail_open.for": [budget("fail_open: {for: 5m}"), "budgets.0.failOpen.forMs", 300_000],
   "budgets[].contact": [budget("contact: ops@example.com"), "budgets.0.contact", "ops@example.com"],
+  "webhook.url": ["webhook: {url: 'https://hooks.example.com/a?b=1', secret: 3f9c01ab77d2e846}", "webhook.url", "https://hooks.example.com/a?b=1"],
+  "webhook.secret": ["webhook: {url: 'https://hooks.example.com/a', secret: 3f9c01ab77d2e846}", "webhook.secret", "secret 3f9c01ab77d2e846"],
+  "rate_limits.count_cache_reads": ["rate_limits: {count_cache_reads: true}", "rateLimits.countsCacheReads", true],
+  "rate_limits.rules[].scope": [limit("open_streams: 1"), "rateLimits.rules.0.scope", "key:*"],
+  "rate_limits.rules[].requests_per_minute": [limit("requests_per_minute: 7"), "rateLimits.rules.0.max.requestsPerMinute", 7],
+  "rate_limits.rules[].tokens_per_minute": [limit("tokens_per_minute: 7"), "rateLimits.rules.0.max.tokensPerMinute", 7],
+  "rate_limits.rules[].input_tokens_per_minute": [limit("input_tokens_per_minute: 7"), "rateLimits.rules.0.max.inputTokensPerMinute", 7],
+  "rate_limits.rules[].output_tokens_per_minute": [limit("output_tokens_per_minute: 7"), "rateLimits.rules.0.max.outputTokensPerMinute", 7],
+  "rate_limits.rules[].counts_per_minute": [limit("counts_per_minute: 7"), "rateLimits.rules.0.max.countsPerMinute", 7],
+  "rate_limits.rules[].parallel_requests": [limit("parallel_requests: 7"), "rateLimits.rules.0.max.parallelRequests", 7],
+  "rate_limits.rules[].open_streams": [limit("open_streams: 7"), "rateLimits.rules.0.max.openStreams", 7],
+  "rate_limits.rules[].agents_in_parallel": [limit("agents_in_parallel: 7"), "rateLimits.rules.0.max.parallelAgents", 7],
+  "rate_limits.rules[].new_agents_per_minute": [limit("new_agents_per_minute: 7"), "rateLimits.rules.0.max.newAgentsPerMinute", 7],
+  "rate_limits.rules[].new_sessions_per_hour": [limit("new_sessions_per_hour: 7"), "rateLimits.rules.0.max.newSessionsPerHour", 7],
+  "spending.failover_price_max": ["spending: {failover_price_max: 1.5}", "spending.failoverPriceMaxPpm", "1500000n"],
+  "spending.charge_wasted": ["spending: {charge_wasted: caller}", "spending.wastedPayer", "caller"],
+  "spending.user_budget": ["spending: {user_budget: personal_keys}", "spending.userBudget", "personal_keys"],
+  "spending.unpriced": ["spending: {unpriced: warn}", "spending.unpriced", "warn"],
+  "spending.count_client_credentials": ["spending: {count_client_credentials: true}", "spending.countsClientCredentials", true],
+  "spending.margin": ["spending: {margin: 12.5 %}", "spending.margin.generalPpm", 1_125_000],
+  "spending.margins": ["spending: {margins: {payments: 5}}", "spending.margin.byTeam", { payments: 1_050_000 }],
   "prices.multiplier": ["prices: {multiplier: 1.1}", "prices.multiplierPpm", "1100000n"],
   "prices.overrides.*.input": ["prices: {overrides: {claude-x: {input: 2}}}", "prices.overrides", { "claude-x": { input: "2000000n" } }],
   "prices.overrides.*.output": ["prices: {overrides: {claude-x: {output: 2}}}", "prices.overrides", { "claude-x": { output: "2000000n" } }],
@@ -216,6 +242,7 @@ const rows: Readonly<Record<string, Row>> = {
 
 /** The file that says as little as it can, with the same kind of place where one is meant. */
 function least(key: string): string {
+  if (key.startsWith("rate_limits.rules[].") && !key.endsWith("scope")) return whole(limit(key.endsWith("open_streams") ? "parallel_requests: 1" : "open_streams: 1"));
   if (key.startsWith("budgets[].") && !/scope|amount/.test(key)) return whole(budget(""));
   const kind = /^providers\.([^.]+)\./.exec(key)?.[1];
   if (kind === undefined || key.endsWith(".kind")) return base + models;
@@ -243,7 +270,7 @@ describe("tollgate.yaml", () => {
       source: { kind: "native", path: "/etc/t.yaml" },
       listen: { host: "127.0.0.1", port: 4000, isPublic: false, tls: undefined, trustedProxies: [] },
       egress: { proxy: undefined, noProxy: [], caFile: undefined },
-      store: { path: undefined, sync: "normal" },
+      store: { path: undefined, sync: "normal", spill: { path: undefined, unbudgetedMs: 0 } },
       admin: { key: undefined, mayInfer: false },
       keyHeader: undefined,
       providers: { anthropic: { name: "anthropic", kind: "anthropic", settings: { base_url: "https://api.anthropic.com", headers: {} } } },
@@ -251,6 +278,9 @@ describe("tollgate.yaml", () => {
       modelAliases: {},
       lent: {},
       budgets: [],
+      spending: { failoverPriceMaxPpm: undefined, wastedPayer: "platform", userBudget: "all", unpriced: "refuse", countsClientCredentials: false, margin: { generalPpm: undefined, byTeam: {} } },
+      webhook: undefined,
+      rateLimits: { countsCacheReads: false, rules: [] },
       prices: { multiplierPpm: "1000000n", overrides: {} },
       limits: { bodyBytesMax: 33_554_432, inFlightMax: 10_000 },
       timeouts: { connectMs: 5_000, firstByteStreamMs: 120_000, firstBytePlainMs: 600_000, idleMs: 300_000, totalMs: 3_600_000, pingMs: 15_000, requestBodyMs: 300_000, drainMs: 600_000 },

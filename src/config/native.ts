@@ -1,12 +1,14 @@
 /** `tollgate.yaml` to a configuration. Each section, provider and model is checked by itself, so that one fault hides no other. */
 import { Secret } from "../kernel/secret.ts";
-import { adminKeyFault } from "./checks.ts";
+import { adminKeyFault, downgradeFaults } from "./checks.ts";
 import { keyPlaceAt, nodeAt, placeAt, plainValue, type MapNode, type Path } from "./document.ts";
 import type { GatewayConfig, ModelConfig, ProviderConfig } from "./gateway-config.ts";
 import { unknownKey } from "./issues.ts";
 import { buildModel, type ModelScope } from "./native-models.ts";
 import { buildProvider, impliedProvider, withFullPaths, type ProviderSchemas } from "./providers.ts";
+import type { Report } from "./report.ts";
 import { configSchema } from "./schema.ts";
+import { buildSpending } from "./spending.ts";
 import { buildSections, checkSections, type LoadContext } from "./sections.ts";
 
 /** A configuration without its warnings, which the caller adds. */
@@ -33,6 +35,7 @@ export function readNative(root: MapNode, context: LoadContext, schemas: Provide
   if (models.length === 0 && report.errors().length === 0) {
     report.fail(keyPlaceAt(root, ["models"]), ["models"], "is empty: name at least one model, for instance `- {name: \"claude-*\", provider: anthropic}`");
   }
+  if (report.errors().length === 0) reportDowngrades(file.budgets, { models, modelAliases: new Map() }, { root, base: [], report });
   return {
     ...sections,
     admin: { key: readAdminKey(file, root, context), mayInfer: false },
@@ -42,8 +45,18 @@ export function readNative(root: MapNode, context: LoadContext, schemas: Provide
     modelAliases: new Map(),
     lent: new Map(),
     budgets: file.budgets,
+    spending: buildSpending(file.spending, "all"),
+    rateLimits: { countsCacheReads: file.rate_limits.countsCacheReads ?? false, rules: file.rate_limits.rules },
     prices: { multiplierPpm: file.prices.multiplier, overrides: new Map(Object.entries(file.prices.overrides)) },
   };
+}
+
+/** Complains of budgets that name a model which nothing serves. @param at `base` is the path of the mapping that holds `budgets` */
+export function reportDowngrades(budgets: GatewayConfig["budgets"], config: Pick<GatewayConfig, "models" | "modelAliases">, { root, base, report }: { readonly root: MapNode; readonly base: Path; readonly report: Report }): void {
+  for (const [index, fault] of downgradeFaults(budgets, config)) {
+    const path = [...base, "budgets", index, "downgrade"];
+    report.fail(placeAt(root, path), path, fault);
+  }
 }
 
 function isWritten(root: MapNode, name: string): boolean {
@@ -86,7 +99,7 @@ function impliedProviders(root: MapNode, context: LoadContext, schemas: Provider
 
 function readImpliedModels(providers: Providers, root: MapNode, context: LoadContext): readonly ModelConfig[] {
   const [provider] = providers.keys();
-  const scope: ModelScope = { root, report: context.report, providers: new Set(providers.keys()), names: new Map(), targetIds: new Map() };
+  const scope: ModelScope = { root, report: context.report, providers: new Set(providers.keys()), withoutClientLogin: new Set(), names: new Map(), targetIds: new Map() };
   const model = buildModel({ name: "claude-*", provider }, 0, scope);
   return model === undefined ? [] : [model];
 }
@@ -99,7 +112,8 @@ function readModels(root: MapNode, context: LoadContext, providers: Providers): 
     report.fail(node.place, ["models"], "must be a list: begin each model with `- `");
     return [];
   }
-  const scope: ModelScope = { root, report, providers: new Set(providers.keys()), names: new Map(), targetIds: new Map() };
+  const withoutClientLogin = new Set([...providers].flatMap(([name, provider]) => (provider === undefined || context.clientLoginKinds?.has(provider.kind) !== false ? [] : [name])));
+  const scope: ModelScope = { root, report, providers: new Set(providers.keys()), withoutClientLogin, names: new Map(), targetIds: new Map() };
   return node.items.flatMap((item, index) => buildModel(plainValue(item), index, scope) ?? []);
 }
 

@@ -5,14 +5,23 @@
 import { headerNameFault } from "../kernel/header-rules.ts";
 import { z } from "zod";
 import { budgets } from "./budgets.ts";
+import { spending } from "./spending.ts";
 import { defaultLimits, defaultTimeouts } from "./gateway-config.ts";
-import { addressBlock, duration, flag, formatDuration, headerValue, integer, multiplier, prices, size, text } from "./values.ts";
+import { rateLimits } from "./rate-limits.ts";
+import { addressBlock, duration, flag, formatDuration, headerValue, integer, multiplier, outageDuration, prices, size, text } from "./values.ts";
+import { weaknessOf } from "./weak-secrets.ts";
 
 const file = text.meta({ title: "path" });
 const host = text.refine((value) => /^[A-Za-z0-9._:-]+$/.test(value), "must be an address or a host name, without port or brackets");
 const port = (min: number) => integer(min, 65_535);
 const timeout = (defaultMs: number, description: string) => duration.prefault(formatDuration(defaultMs)).meta({ title: "duration", description });
 const strings = (description: string) => z.array(text, { error: "must be a list" }).default([]).meta({ description });
+
+const webhookUrl = text.refine((value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).username === "" && new URL(value).hash === "", "must be an address such as https://hooks.example.com/tollgate, without a user or a fragment");
+const strongSecret = text.superRefine((value, context) => {
+  const fault = weaknessOf(value);
+  if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
+});
 
 const tls = z.strictObject({
   cert_file: file.meta({ description: "Certificate chain, PEM. Read again when it changes." }),
@@ -40,6 +49,13 @@ const store = z.strictObject({
     .enum(["normal", "full"], { error: "must be `normal` or `full`" })
     .default("normal")
     .meta({ description: "`full` forces each commit to the disk; `normal` survives the death of the process but can lose the last commits when the power fails." }),
+  spill: z
+    .strictObject({
+      path: file.optional().meta({ description: "The file, of this gateway alone, best on another disk than the store. Absent: `spill.jsonl` in the data directory." }),
+      unbudgeted: outageDuration.optional().meta({ title: "duration", description: "How long calls that no budget binds go on while the store cannot be written, at most `10m`. Absent: not at all." }),
+    })
+    .prefault({})
+    .meta({ description: "Where the ledger's entries wait while the store cannot be written, for budgets with `fail_open`." }),
 });
 
 const target = z.strictObject({
@@ -115,7 +131,16 @@ export const configSchema = z.strictObject({
     .optional()
     .meta({ description: "Upstreams by a name of your choice. When neither providers nor models are given, both are made from the environment." }),
   models: z.array(model, { error: "must be a list" }).optional().meta({ description: "What clients may ask for." }),
+  spending: spending.meta({ description: "Whose money counts where, and what is charged." }),
   budgets: budgets.default([]).meta({ description: "Caps on spend. Every one that a call falls under must have room for it." }),
+  webhook: z
+    .strictObject({
+      url: webhookUrl.meta({ description: "Where messages go, by POST." }),
+      secret: strongSecret.meta({ title: "secret", description: "Signs them; at least 16 characters." }),
+    })
+    .optional()
+    .meta({ description: "Told when a budget is spent to one of its `warn_at`, once in each window." }),
+  rate_limits: rateLimits.prefault({}).meta({ description: "Limits of rate and concurrency. A call that one of them has no room for is told when there will be." }),
   prices: z
     .strictObject({
       multiplier: multiplier.prefault(1).meta({ title: "factor", description: "Applied to every cost." }),
@@ -162,7 +187,7 @@ export type NativeModel = NonNullable<NativeFile["models"]>[number];
 export type NativeTarget = z.output<typeof target>;
 
 /** Sections that a LiteLLM file may hold under the key `tollgate`, for what LiteLLM has no word for. */
-export const extensionSchema = configSchema.pick({ budgets: true, listen: true, egress: true, store: true, limits: true, timeouts: true, logging: true, metrics: true, forward: true });
+export const extensionSchema = configSchema.pick({ budgets: true, webhook: true, spending: true, rate_limits: true, listen: true, egress: true, store: true, limits: true, timeouts: true, logging: true, metrics: true, forward: true });
 
 /** The file after defaults and conversions. */
 export type ExtensionFile = z.output<typeof extensionSchema>;

@@ -1,6 +1,7 @@
 /** The sections that both file formats share, from checked values to the form the rest of the house reads. */
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
+import { Secret } from "../kernel/secret.ts";
 import { authoritiesFault, tlsFaults } from "../kernel/tls-pair.ts";
 import { nodeAt, placeAt, plainValue, type MapNode, type Path } from "./document.ts";
 import type { EgressConfig, GatewayConfig } from "./gateway-config.ts";
@@ -20,6 +21,8 @@ export interface LoadContext {
   readFile(path: string): string;
   readonly allowInsecureDevKey: boolean;
   readonly report: Report;
+  /** See `LoadOptions`. */
+  readonly clientLoginKinds?: ReadonlySet<string> | undefined;
 }
 
 /** Output of each schema of a shape. */
@@ -43,7 +46,7 @@ export function checkSections<Shape extends Record<string, z.ZodType>>(shape: Sh
 }
 
 /** The part of a configuration that comes from these sections. */
-export type Sections = Pick<GatewayConfig, "listen" | "egress" | "store" | "limits" | "timeouts" | "logging" | "metrics" | "forward">;
+export type Sections = Pick<GatewayConfig, "listen" | "egress" | "store" | "limits" | "timeouts" | "logging" | "metrics" | "forward" | "webhook">;
 
 /** Reports an unreadable certificate, a proxy that is none, and a public bind that nobody confirmed. */
 export function buildSections(file: ExtensionFile, root: MapNode, base: Path, context: LoadContext): Sections {
@@ -58,7 +61,7 @@ export function buildSections(file: ExtensionFile, root: MapNode, base: Path, co
   return {
     listen: { host: listen.host, port: listen.port, isPublic: listen.public, tls, trustedProxies: listen.trusted_proxies },
     egress: buildEgress(file.egress, root, base, context),
-    store: { path: file.store.path === undefined ? undefined : besideFile(context.path, file.store.path), sync: file.store.sync },
+    store: buildStore(file.store, context),
     limits: { bodyBytesMax: file.limits.body_max, inFlightMax: file.limits.in_flight_max },
     timeouts: {
       connectMs: timeouts.connect,
@@ -72,8 +75,14 @@ export function buildSections(file: ExtensionFile, root: MapNode, base: Path, co
     },
     logging: file.logging,
     metrics: file.metrics,
+    webhook: file.webhook === undefined ? undefined : { url: file.webhook.url, secret: new Secret(file.webhook.secret) },
     forward: { claudeCodeHeaders: file.forward.claude_code_headers },
   };
+}
+
+function buildStore({ path, sync, spill }: ExtensionFile["store"], context: LoadContext): GatewayConfig["store"] {
+  const beside = (name: string | undefined): string | undefined => (name === undefined ? undefined : besideFile(context.path, name));
+  return { path: beside(path), sync, spill: { path: beside(spill.path), unbudgetedMs: spill.unbudgeted ?? 0 } };
 }
 
 function buildTls(tls: NonNullable<ExtensionFile["listen"]["tls"]>, root: MapNode, base: Path, context: LoadContext): GatewayConfig["listen"]["tls"] {

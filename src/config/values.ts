@@ -1,6 +1,7 @@
 /** Kinds of value that an operator writes: durations, sizes, prices, whole numbers. Each says in one sentence what it takes. */
 import { isIP } from "node:net";
 import { z } from "zod";
+import { failOpenMsMax, failOpenSharePpmMax } from "../kernel/bounds.ts";
 import { isHeaderValue } from "../kernel/header-rules.ts";
 import { nanoUsd, parseDecimal, type NanoUsd } from "../kernel/money.ts";
 import type { PriceOverride } from "./gateway-config.ts";
@@ -63,6 +64,13 @@ function read<Value>(title: string, message: string, parse: (value: string | num
 
 /** Milliseconds. */
 export const duration = read("duration", "must be a duration such as `500ms`, `5s` or `2m`, or a number of milliseconds above 0", parseDuration);
+/** Milliseconds, as long as calls may go on at all while the store cannot be written. */
+export const outageDuration = duration.refine((ms) => ms <= failOpenMsMax, `must be at most ${formatDuration(failOpenMsMax)}`);
+/** Parts per million, of a part of an amount that may go on while the store cannot be written. */
+export const outageShare = read("per cent", `must be per cent, above 0 and at most ${Number(failOpenSharePpmMax) / 10_000}`, (value) => {
+  const ppm = parseDecimal(String(value).replace(/ ?%$/, ""), 4);
+  return ppm === undefined || ppm <= 0n || ppm > failOpenSharePpmMax ? undefined : ppm;
+});
 /** Bytes. */
 export const size = read("size", "must be a size such as `32MiB`, or a number of bytes above 0", parseSize);
 /** µUSD per million tokens. */
@@ -73,6 +81,12 @@ export const dollarAmount = read("US dollars", "must be US dollars, from 0 to 10
 export const multiplier = read("factor", "must be a factor from 0 to 1000 with at most six decimals", (value) => {
   const ppm = parseDecimal(String(value), 6);
   return ppm === undefined || ppm < 0n || ppm > 1_000_000_000n ? undefined : ppm;
+});
+
+/** Parts per million of what something costs with so many per cent on top. */
+export const marginPercent = read("per cent", "must be per cent from 0 to 1000 with at most four decimals", (value) => {
+  const ppm = parseDecimal(String(value).replace(/ ?%$/, ""), 4);
+  return ppm === undefined || ppm < 0n || ppm > 10_000_000n ? undefined : Number(1_000_000n + ppm);
 });
 
 /** A whole number; as a string too, since `${PORT}` gives one. */

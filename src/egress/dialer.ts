@@ -15,7 +15,7 @@ import { createPool, type Pool } from "./http1/pool.ts";
 import { createReply, type ReplyFault, type UpstreamReply } from "./reply.ts";
 
 /** What `system` may be used for. */
-export type SystemPurpose = "count_tokens" | "probe";
+export type SystemPurpose = "count_tokens" | "probe" | "webhook";
 
 /** One request, ready for the wire. */
 export interface OutboundRequest {
@@ -50,7 +50,7 @@ export interface Dialer {
 }
 
 export interface DialerOptions {
-  /** Whether a configured place has this origin; nothing else may be dialled, but for logins. */
+  /** Whether a configured place, or the webhook, has this origin; nothing else may be dialled, but for logins. */
   readonly isConfigured: (origin: string) => boolean;
   readonly connectMs: number;
   readonly proxy: Secret | undefined;

@@ -22,6 +22,7 @@ function record(members: Partial<KeyRecord> = {}): KeyRecord {
     aliases: {},
     maxBudgetUsd: null,
     budgetDuration: null,
+    runBudgetUsd: null,
     expiresAtMs: null,
     metadata: {},
     tags: [],

@@ -23,6 +23,8 @@ export interface KeyRecord {
   /** Decimal USD as written. */
   readonly maxBudgetUsd: string | null;
   readonly budgetDuration: string | null;
+  /** Of each run: of all calls with one session id. Decimal USD as written. */
+  readonly runBudgetUsd: string | null;
   readonly expiresAtMs: number | null;
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly tags: readonly string[];

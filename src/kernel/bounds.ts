@@ -18,6 +18,16 @@ export const plainReplyMeterBytesMax = 64 * 1024 * 1024;
 export const eventTailBytesMax = 1024 * 1024;
 /** Entries that wait for the store in memory before new work is refused. */
 export const journalDepthMax = 20_000;
+/** What may be spent under one budget while the store cannot be written: parts per million of its amount. */
+export const failOpenSharePpmMax = 20_000n;
+/** How long calls may go on while the store cannot be written, in milliseconds. */
+export const failOpenMsMax = 10 * 60_000;
+/** Sessions and runs of which it is known what they have spent while no call of theirs runs; that of others is read when they come back. */
+export const recalledBalancesMax = 20_000;
+/** Limits of rate above this, and costs of one call, count as this: with it every sum of the meters is an exact integer. */
+export const limitAmountMax = 1_000_000_000;
+/** Meters of one kind of rate kept for scopes that clients name; beyond it the oldest is forgotten. */
+export const clientNamedMetersMax = 50_000;
 /** Length of attribution values taken from headers, in characters. */
 export const attributionLengthMax = 256;
 /** Model name length, in characters. */

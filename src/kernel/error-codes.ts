@@ -37,6 +37,7 @@ const catalogue = {
   client_field_invalid: { blame: "client", status: 400, type: "invalid_request_error", text: "A field of the request is not valid." },
   client_object_missing: { blame: "client", status: 404, type: "not_found_error", text: "There is no such object, or you may not see it." },
   client_object_conflict: { blame: "client", status: 409, type: "invalid_request_error", text: "This would collide with an object that exists already." },
+  client_rate_limited: { blame: "client", status: 429, type: "rate_limit_error", text: "A limit of rate or concurrency has no room for this call." },
   client_budget_exceeded: { blame: "client", status: 429, type: "billing_error", shouldRetry: false, text: "A budget has no room for this call." },
   client_model_unpriced: { blame: "client", status: 400, type: "invalid_request_error", shouldRetry: false, text: "This model has no known price, and a budget applies to you: its operator has to set one." },
   client_path_unknown: { blame: "client", status: 404, type: "not_found_error", text: "There is nothing at this path." },

@@ -17,6 +17,13 @@ export function nanoFromPico(amount: PicoUsd): NanoUsd {
   return nanoUsd(amount % 1000n > 0n ? quotient + 1n : quotient);
 }
 
+/** What is charged for a cost: with a margin, in parts per million of the cost (1 000 000: the cost itself), rounded up once. */
+export function charged(cost: bigint, marginPpm: number | undefined): bigint {
+  if (marginPpm === undefined || marginPpm === 1_000_000) return cost;
+  const product = cost * BigInt(marginPpm);
+  return product > 0n ? (product + 999_999n) / 1_000_000n : product / 1_000_000n;
+}
+
 /** Decimal dollars, exact, with at least `fractionDigits` and at most nine digits after the point; for people and JSON strings. */
 export function formatUsd(amount: NanoUsd, fractionDigits = 2): string {
   const negative = amount < 0n;

@@ -21,12 +21,18 @@ export interface SpanSums {
   holds: number;
 }
 
+/** Sums of all windows that count at an instant, nano-USD. */
+export type Used = Pick<SpanSums, "settled" | "held" | "atRisk" | "estimated" | "unresolved">;
+
+/** Windows kept beside those that count: a clock that jumps, back or far ahead and back again, must find what was spent there. */
+const spareSpansMax = 16;
+
 /** One budget as one scope has used it. */
 export class Balance {
   readonly scope: Scope;
   /** Replaced when the operator changes it; what was spent stays. */
   budget: Budget;
-  /** Oldest first. Those that count no more go when they hold nothing. */
+  /** Oldest first. Those that count no more and hold nothing go one by one, the oldest first, when there are many. */
   #spans: SpanSums[] = [];
 
   constructor({ budget, scope }: Binding) {
@@ -45,26 +51,43 @@ export class Balance {
     this.#spans.push(sums);
     // A clock that jumped back opens an earlier window again.
     if (last !== undefined && last.span.startMs > span.startMs) this.#spans.sort((a, b) => a.span.startMs - b.span.startMs);
-    this.#spans = this.#spans.filter((each) => each === sums || each.holds > 0 || each.span.startMs >= span.countsFromMs);
+    this.#forgetOldest(sums);
     return sums;
   }
 
+  #forgetOldest(kept: SpanSums): void {
+    const { rule } = this.budget.window;
+    const countsFromMs = this.#spans.at(-1)!.span.countsFromMs;
+    const isSpare = (each: SpanSums): boolean => each !== kept && each.holds === 0 && each.span.startMs < countsFromMs;
+    let tooMany = this.#spans.filter(isSpare).length - spareSpansMax - (rule.kind === "rolling" ? rule.steps : 0);
+    if (tooMany > 0) this.#spans = this.#spans.filter((each) => !isSpare(each) || tooMany-- <= 0);
+  }
+
   /** Everything that counts at an instant: spent, and held for what runs. */
-  used(timeMs: number): Pick<SpanSums, "settled" | "held" | "atRisk"> {
+  used(timeMs: number): Used {
     const current = this.at(timeMs);
-    if (this.#spans.length === 1) return current;
-    const isRolling = this.budget.window.rule.kind === "rolling";
-    let settled = 0n;
-    let held = 0n;
-    let atRisk = 0n;
+    if (this.budget.window.rule.kind !== "rolling") return current;
+    const used = { settled: 0n, held: 0n, atRisk: 0n, estimated: 0n, unresolved: 0n };
     for (const sums of this.#spans) {
       // A clock that jumped back leaves amounts ahead of it, which a sliding window must not forget.
-      if (sums.span.startMs < current.span.countsFromMs || (sums.span.startMs > current.span.startMs && !isRolling)) continue;
-      settled += sums.settled;
-      held += sums.held;
-      atRisk += sums.atRisk;
+      if (sums.span.startMs < current.span.countsFromMs) continue;
+      used.settled += sums.settled;
+      used.held += sums.held;
+      used.atRisk += sums.atRisk;
+      used.estimated += sums.estimated;
+      used.unresolved += sums.unresolved;
     }
-    return { settled, held, atRisk };
+    return used;
+  }
+
+  /** A call runs. */
+  isRunning(): boolean {
+    return this.#spans.some(({ holds }) => holds > 0);
+  }
+
+  /** No call runs, and nothing was ever counted. */
+  isEmpty(): boolean {
+    return this.#spans.every((sums) => sums.holds === 0 && sums.settled === 0n && sums.estimated === 0n && sums.unresolved === 0n);
   }
 
   /** No call runs and nothing counts any more. */

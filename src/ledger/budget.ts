@@ -3,7 +3,7 @@
  * in `ledger.ts`.
  */
 import type { NanoUsd } from "../kernel/money.ts";
-import { idOf, kindOf, membershipsOf, type Membership, type Scope, type ScopeKind, type Spender } from "./scope.ts";
+import { idOf, kindOf, memberKindOf, membershipsOf, type Membership, type Scope, type ScopeKind, type Spender, type UserBudget } from "./scope.ts";
 import type { Window } from "./window.ts";
 
 export interface Budget {
@@ -11,7 +11,7 @@ export interface Budget {
   readonly id: string;
   /** One scope, or with `*` each scope of a kind. */
   readonly scope: Scope | `${Exclude<ScopeKind, "global">}:*`;
-  /** `pool`: the scope shares it. `member`: each user in the scope has its own, unless a nearer one is set. */
+  /** `pool`: the scope shares it. `member`: each user in the scope, or each run of a key, has its own, unless a nearer one is set. */
   readonly per: "pool" | "member";
   /** ≥ 0; 0 lets nothing through. */
   readonly amountNanoUsd: NanoUsd;
@@ -28,6 +28,16 @@ export interface Budget {
   readonly warnAtPercent: readonly number[];
   /** Whom to ask, for the refusal's sentence. */
   readonly contact: string | undefined;
+  /** What may go on under it while the store cannot be written; absent: nothing. */
+  readonly failOpen?: FailOpen;
+}
+
+/** How far a budget lets calls go on that the store cannot record. */
+export interface FailOpen {
+  /** Parts per million of the amount, > 0, for each outage and each scope of the budget. */
+  readonly sharePpm: bigint;
+  /** From the beginning of the outage, milliseconds. */
+  readonly forMs: number;
 }
 
 /** The larger of 2 % of the amount and half a dollar. */
@@ -50,41 +60,63 @@ export interface BudgetBook {
   bindings(spender: Spender): readonly Binding[];
   /** Gives a scope budgets of its own in place of earlier ones, as a key's own settings do; they come before all others. */
   setOwn(scope: Scope, budgets: readonly Budget[]): void;
+  /** Whether budgets of some kind of scope may bind. */
+  mayBind(kind: ScopeKind): boolean;
+  /** Whether a spender's money counts under a scope. */
+  includes(scope: Scope, spender: Spender): boolean;
 }
 
 const none: readonly Budget[] = [];
 const nothing: readonly Binding[] = [];
 
-export function createBudgetBook(budgets: readonly Budget[]): BudgetBook {
+export function createBudgetBook(budgets: readonly Budget[], userBudget: UserBudget = "all"): BudgetBook {
   const pools = groupBy(budgets.filter(({ per }) => per === "pool"));
   const defaults = groupBy(budgets.filter(({ per }) => per === "member"));
-  const kinds = new Set(budgets.map(({ per, scope }) => (per === "pool" ? kindOf(scope as Scope) : kindOf(scope as Scope) === "team" ? "team_user" : "user")));
+  const kinds = new Set(budgets.map(kindBoundBy));
   const ownByScope = new Map<string, readonly Budget[]>();
+  const ownDefaults = new Map<string, readonly Budget[]>();
 
   /** The nearest that has any: the scope's own, its group's for members, every scope's of its kind. */
   const nearest = ({ scope, inheritsFrom }: Membership): readonly Budget[] => {
     const own = ownByScope.get(scope) ?? pools.get(scope);
     if (own !== undefined) return own;
     for (const group of inheritsFrom) {
-      const inherited = defaults.get(group) ?? (idOf(group) === "" ? undefined : defaults.get(`${kindOf(group)}:*`));
+      const inherited = ownDefaults.get(group) ?? defaults.get(group) ?? (idOf(group) === "" ? undefined : defaults.get(`${kindOf(group)}:*`));
       if (inherited !== undefined) return inherited;
     }
     return pools.get(`${kindOf(scope)}:*`) ?? none;
   };
+  /** Of the last spender: whether anything binds a call is asked right before what does. */
+  let last: { readonly spender: Spender; readonly bindings: readonly Binding[] } | undefined;
   return {
-    all: () => [...budgets, ...[...ownByScope.values()].flat()],
+    all: () => [...budgets, ...[...ownByScope.values(), ...ownDefaults.values()].flat()],
     setOwn(scope, own) {
-      if (own.length === 0) ownByScope.delete(scope);
-      else ownByScope.set(scope, own);
-      kinds.add(kindOf(scope));
+      setUnlessEmpty(ownByScope, scope, own.filter(({ per }) => per === "pool"));
+      setUnlessEmpty(ownDefaults, scope, own.filter(({ per }) => per === "member"));
+      for (const each of own) kinds.add(kindBoundBy(each));
+      last = undefined;
     },
+    mayBind: (kind) => kinds.has(kind),
+    includes: (scope, spender) => membershipsOf(spender, new Set([kindOf(scope)]), userBudget).some((membership) => membership.scope === scope),
     bindings(spender) {
-      if (budgets.length === 0 && ownByScope.size === 0) return nothing;
+      if (budgets.length === 0 && ownByScope.size === 0 && ownDefaults.size === 0) return nothing;
+      if (last?.spender === spender) return last.bindings;
       const bindings: Binding[] = [];
-      for (const membership of membershipsOf(spender, kinds)) for (const budget of nearest(membership)) bindings.push({ budget, scope: membership.scope });
+      for (const membership of membershipsOf(spender, kinds, userBudget)) for (const budget of nearest(membership)) bindings.push({ budget, scope: membership.scope });
+      last = { spender, bindings };
       return bindings;
     },
   };
+}
+
+/** The kind of the scopes that a budget binds. */
+export function kindBoundBy({ per, scope }: Budget): ScopeKind {
+  return per === "pool" ? kindOf(scope as Scope) : memberKindOf(scope as Scope);
+}
+
+function setUnlessEmpty(map: Map<string, readonly Budget[]>, scope: Scope, budgets: readonly Budget[]): void {
+  if (budgets.length === 0) map.delete(scope);
+  else map.set(scope, budgets);
 }
 
 function groupBy(budgets: readonly Budget[]): ReadonlyMap<string, readonly Budget[]> {

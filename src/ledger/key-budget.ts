@@ -1,4 +1,4 @@
-/** A key's own budget: LiteLLM's `max_budget` with its `budget_duration`, as the key's record has them. */
+/** A key's own budgets, as its record has them: LiteLLM's `max_budget` with its `budget_duration`, and one for each of its runs. */
 import { nanoUsd, parseUsd } from "../kernel/money.ts";
 import { defaultOverrun, type Budget } from "./budget.ts";
 import type { Window } from "./window.ts";
@@ -11,27 +11,22 @@ export interface KeyBudgetFields {
   readonly maxBudgetUsd: string | null;
   /** Null: for the key's whole life. */
   readonly budgetDuration: string | null;
+  /** Decimal US dollars for each run; null or absent for no budget. */
+  readonly runBudgetUsd?: string | null;
 }
 
-/** At most one; a duration that cannot be read, which no door lets in, binds for the key's whole life rather than not at all. */
-export function keyBudgets({ id, maxBudgetUsd, budgetDuration }: KeyBudgetFields): readonly Budget[] {
-  if (maxBudgetUsd === null) return [];
-  const amountNanoUsd = parseUsd(maxBudgetUsd) ?? nanoUsd(0n);
+/** At most two; a duration that cannot be read, which no door lets in, binds for the key's whole life rather than not at all. */
+export function keyBudgets({ id, maxBudgetUsd, budgetDuration, runBudgetUsd = null }: KeyBudgetFields): readonly Budget[] {
+  const own = { scope: `key:${id}`, mode: "incremental", onExhausted: "finish", downgradeModel: undefined, warnAtPercent: [75, 95], contact: undefined } as const;
   return [
-    {
-      id: `key ${id}`,
-      scope: `key:${id}`,
-      per: "pool",
-      amountNanoUsd,
-      window: windowOf(budgetDuration),
-      mode: "incremental",
-      onExhausted: "finish",
-      overrunMaxNanoUsd: amountNanoUsd === 0n ? nanoUsd(0n) : defaultOverrun(amountNanoUsd),
-      downgradeModel: undefined,
-      warnAtPercent: [75, 95],
-      contact: undefined,
-    },
+    ...(maxBudgetUsd === null ? [] : [{ ...own, ...amountOf(maxBudgetUsd), id: `key ${id}`, per: "pool", window: windowOf(budgetDuration) } as const]),
+    ...(runBudgetUsd === null ? [] : [{ ...own, ...amountOf(runBudgetUsd), id: `runs of key ${id}`, per: "member", window: windowOf(null) } as const]),
   ];
+}
+
+function amountOf(dollars: string): Pick<Budget, "amountNanoUsd" | "overrunMaxNanoUsd"> {
+  const amountNanoUsd = parseUsd(dollars) ?? nanoUsd(0n);
+  return { amountNanoUsd, overrunMaxNanoUsd: amountNanoUsd === 0n ? nanoUsd(0n) : defaultOverrun(amountNanoUsd) };
 }
 
 /** Keys share windows, so that each is worked out once. */

@@ -162,15 +162,15 @@ describe("growth", () => {
   it("is held within the overrun of a budget that lets replies finish, and refused beyond it", () => {
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 1, { overrunMaxNanoUsd: usd(0.5) })]));
     const hold = admitted(ledger, "att1", demand(0.9));
-    expect(ledger.raise(hold, usd(1.5), startMs)).toBeUndefined();
-    expect(ledger.raise(hold, usd(1.6), startMs)?.scope).toBe("key:key_a");
+    expect(ledger.raise(hold, usd(1.5))).toBeUndefined();
+    expect(ledger.raise(hold, usd(1.6))?.scope).toBe("key:key_a");
   });
 
   it("finds nothing beyond a budget that cuts", () => {
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 1, { onExhausted: "cut" })]));
     const hold = admitted(ledger, "att1", demand(0.9));
-    expect(ledger.raise(hold, usd(1), startMs)).toBeUndefined();
-    expect(ledger.raise(hold, usd(1.01), startMs)?.scope).toBe("key:key_a");
+    expect(ledger.raise(hold, usd(1))).toBeUndefined();
+    expect(ledger.raise(hold, usd(1.01))?.scope).toBe("key:key_a");
   });
 
   it("of what may turn out dearer has to fit into the overrun as well, for all calls together, until it is known", () => {
@@ -180,19 +180,21 @@ describe("growth", () => {
     const first = admitted(ledger, "att1", warm);
     admitted(ledger, "att2", warm);
     expect(scopesShort(ledger, warm)).toEqual(["key:key_a"]);
-    const decision = ledger.admit("att3", spender, [warm, cold], startMs);
+    // A call without any risk of its own would take the room that the others may need.
+    expect(scopesShort(ledger, cold)).toEqual(["key:key_a"]);
+    ledger.trueUp(first, usd(0.1));
+    const decision = ledger.admit("att3", spender, [{ ...warm, risk: usd(2) }, cold], startMs);
     expect(decision.isAdmitted && decision.hold.amount).toBe(usd(1));
     if (decision.isAdmitted) ledger.release(decision.hold);
-    ledger.trueUp(first, usd(0.1), startMs);
     expect(scopesShort(ledger, warm)).toEqual([]);
   });
 
   it("gives way to a report that is lower, except under a strict budget", () => {
     const ledger = createLedger(createBudgetBook([budget("key:key_a", 10), budget("team:payments", 10, { mode: "strict" })]));
     const hold = admitted(ledger, "att1", demand(1, 4));
-    ledger.trueUp(hold, usd(0.25), startMs);
+    ledger.trueUp(hold, usd(0.25));
     expect(ledger.balances(startMs).map(({ scope, held }) => [scope, held])).toEqual([["team:payments", usd(4)], ["key:key_a", usd(0.25)]]);
-    expect(hold.amount).toBe(usd(4));
+    expect([hold.amount, hold.strictAmount]).toEqual([usd(0.25), usd(4)]);
   });
 
   it("a call without an upper bound has no room under a strict budget", () => {
@@ -242,10 +244,10 @@ describe("whatever happens in whatever order", () => {
           } else if (each.kind === "raise") {
             const model = running[each.pick % Math.max(1, running.length)];
             // The caller cuts a reply that finds no room; it then costs less than what had been held before.
-            if (model !== undefined && ledger.raise(model.hold, each.needed < model.bound ? each.needed : model.bound, nowMs) !== undefined) ledger.trueUp(model.hold, 0n, nowMs);
+            if (model !== undefined && ledger.raise(model.hold, each.needed < model.bound ? each.needed : model.bound) !== undefined) ledger.trueUp(model.hold, 0n);
           } else if (each.kind === "lower") {
             const model = running[each.pick % Math.max(1, running.length)];
-            if (model !== undefined && each.needed < model.hold.amount) ledger.trueUp(model.hold, each.needed, nowMs);
+            if (model !== undefined && each.needed < model.hold.amount) ledger.trueUp(model.hold, each.needed);
           } else if (each.kind === "release") {
             const model = take(each.pick);
             if (model !== undefined) ledger.release(model.hold);

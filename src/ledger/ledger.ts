@@ -4,22 +4,28 @@
  * knows is a function of the attempts' rows, from which it is made again at each start.
  */
 import { assert } from "../kernel/assert.ts";
-import { Balance, type AmountSource, type SpanSums } from "./balance.ts";
-import type { Binding, Budget, BudgetBook } from "./budget.ts";
-import { kindOf, membershipsOf, type Scope, type Spender } from "./scope.ts";
+import { recalledBalancesMax } from "../kernel/bounds.ts";
+import type { Balance, AmountSource, SpanSums } from "./balance.ts";
+import { Balances, isRecalled } from "./balances.ts";
+import type { Budget, BudgetBook } from "./budget.ts";
+import { createRecall, type ReadSpent } from "./recall.ts";
+import { countsUnder, idOf, kindOf, type Payer, type Scope, type Spender } from "./scope.ts";
 
 /** What an attempt may cost, nano-USD. */
 export interface Demand {
   /** Held by incremental budgets. */
   readonly expected: bigint;
-  /** How much more it costs if the prompt cache it counts on is cold; must fit within the overrun until the provider has reported. */
+  /** How much more it costs if the prompt cache it counts on is cold; room is kept for it within the overrun until the provider has reported. */
   readonly risk: bigint;
   /** The most it can cost, held by strict budgets, or why there is no such bound. Asked for only where such a budget binds. */
   bound(): bigint | BoundGap;
 }
 
-/** Why a call has no upper bound: no price, no `max_tokens`, models or rounds of its own choice, tools of the provider's without a bound. */
-export type BoundGap = "price" | "max_tokens" | "further_runs" | "server_tool";
+/**
+ * Why a call has no upper bound: no price, no `max_tokens`, models or rounds of its own choice, tools of the provider's without a bound; or
+ * no run to which what it costs belongs, where each run has a cap.
+ */
+export type BoundGap = "price" | "max_tokens" | "further_runs" | "server_tool" | "run";
 
 /** Room kept for one attempt under one budget. */
 export interface Line {
@@ -36,8 +42,10 @@ export interface Hold {
   readonly spender: Spender;
   readonly heldSinceMs: number;
   readonly lines: Line[];
-  /** The largest of its lines: what it counts for if nothing more is ever heard of it. */
+  /** What incremental budgets hold, and what it counts for there if nothing more is ever heard of it. A reply that costs more has to ask for room. */
   amount: bigint;
+  /** The same under strict budgets; 0 where none binds. */
+  strictAmount: bigint;
 }
 
 /** An amount of an attempt that has ended. */
@@ -46,6 +54,8 @@ export interface Spent {
   readonly dispatchedAtMs: number;
   /** Nano-USD; may be negative for a correction. */
   readonly amountNanoUsd: bigint;
+  /** What it counts for under strict budgets; absent: the same. */
+  readonly strictNanoUsd?: bigint;
   readonly source: AmountSource;
 }
 
@@ -75,6 +85,11 @@ export interface Ledger {
   /** Whether any budget binds; where none does, there is nothing to ask for. */
   isBound(spender: Spender): boolean;
   /**
+   * What sessions and runs have spent is read when a call of theirs comes: undefined when everything is known that {@link Ledger.admit}
+   * asks for; otherwise ask again when it resolves. Rejects as the reading does.
+   */
+  recall(spender: Spender, nowMs: number): Promise<void> | undefined;
+  /**
    * Room under every budget, or none under any.
    *
    * @param demands at least one; the first that fits is taken, so a careful one may be followed by one that is just enough
@@ -83,19 +98,24 @@ export interface Ledger {
   /**
    * Raises what is held to `needed` where it is less, within the overrun of budgets that let replies finish.
    *
+   * @param wanted held instead where there is room for it, so that a reply does not ask at each event
    * @returns the budget that has no room for it; it is held all the same, and the reply must be cut
    */
-  raise(hold: Hold, needed: bigint, nowMs: number): Shortage | undefined;
+  raise(hold: Hold, needed: bigint, wanted?: bigint): Shortage | undefined;
   /** An estimate has given way to a report: what is held becomes `needed`, more or less. Strict budgets keep their bound; otherwise as `raise`. */
-  trueUp(hold: Hold, needed: bigint, nowMs: number): Shortage | undefined;
-  /** Ends a hold with what the attempt cost. A second end is ignored. */
-  settle(hold: Hold, cost: bigint, source: AmountSource): void;
+  trueUp(hold: Hold, needed: bigint): Shortage | undefined;
+  /** Ends a hold with what the attempt cost. A second end is ignored. @param payer where that was not known before; absent: the spender's */
+  settle(hold: Hold, cost: bigint, source: AmountSource, payer?: Payer): void;
+  /** Ends a hold of an attempt whose cost nobody knows: it counts at what is held for it. */
+  abandon(hold: Hold, payer?: Payer): void;
   /** Ends a hold of an attempt that cost nothing. */
   release(hold: Hold): void;
   /** Adds what was spent before this process, or an adjusting entry. */
   restore(spent: Spent): void;
   /** Of a budget, or of all: what is spent and held now. */
   balances(nowMs: number): readonly BalanceState[];
+  /** Of the budgets that bind a spender, in the order of its scopes; for sessions and runs only after {@link Ledger.recall}. */
+  balancesOf(spender: Spender, nowMs: number): readonly BalanceState[];
   holds(): readonly Hold[];
   /** Of an attempt that runs; undefined where no budget binds it. */
   holdOf(attemptId: string): Hold | undefined;
@@ -112,87 +132,120 @@ export interface BalanceState {
   readonly endMs: number | null;
 }
 
-export function createLedger(book: BudgetBook): Ledger {
-  const balances = new Map<string, Balance>();
+/** How a ledger knows what sessions and runs have spent. */
+export interface LedgerOptions {
+  /** Absent: they have spent nothing before this process. */
+  readonly readSpent?: ReadSpent;
+  /** Sessions and runs that are known while no call of theirs runs. */
+  readonly recalledMax?: number;
+}
+
+export function createLedger(book: BudgetBook, { readSpent, recalledMax = recalledBalancesMax }: LedgerOptions = {}): Ledger {
+  const balances = new Balances(recalledMax);
   const open = new Map<string, Hold>();
 
-  /** One for each budget and scope; a budget that gets another window begins a new one. */
-  const balanceOf = (binding: Binding): Balance => {
-    const { budget, scope } = binding;
-    const id = `${budget.id} ${budget.window.key} ${scope}`;
-    let balance = balances.get(id);
-    if (balance === undefined) {
-      balance = new Balance(binding);
-      balances.set(id, balance);
+  /** Lets a budget count a call that it did not bind when it was sent. */
+  const joinLate = (hold: Hold, own: readonly Balance[]): void => {
+    const risk = hold.lines.reduce((most, line) => (line.risk > most ? line.risk : most), 0n);
+    const missing = own.filter((balance) => !hold.lines.some((line) => line.balance === balance));
+    hold.lines.push(...missing.map((balance) => lateLine(balance, hold, risk)));
+  };
+  const recall = createRecall({
+    book,
+    balances,
+    readSpent,
+    fill(scope, own, spent) {
+      for (const each of spent) if (book.includes(scope, each.spender)) for (const balance of own) addSpent(balance, each);
+      for (const hold of open.values()) if (book.includes(scope, hold.spender)) joinLate(hold, own);
+    },
+  });
+  const end = (hold: Hold, payer: Payer | undefined, spent: Omit<Spent, "spender" | "dispatchedAtMs">): void => {
+    if (!open.delete(hold.attemptId)) return;
+    for (const line of hold.lines) {
+      giveBack(line);
+      if (countsUnder(payer, kindOf(line.balance.scope))) addTo(line.sums, amountFor(line.balance, spent), spent.source);
     }
-    balance.budget = budget;
-    return balance;
+    recall.note({ spender: withPayer(hold.spender, payer), dispatchedAtMs: hold.heldSinceMs, ...spent });
   };
 
   return {
     setOwn(scope, budgets, spent) {
       const before = new Set(balances.values());
       book.setOwn(scope, budgets);
-      const added = new Set(budgets.map((budget) => balanceOf({ budget, scope })).filter((balance) => !before.has(balance)));
-      if (added.size === 0) return;
-      const kinds = new Set([kindOf(scope)]);
-      const belongs = (spender: Spender): boolean => membershipsOf(spender, kinds).some((membership) => membership.scope === scope);
-      for (const each of spent.filter(({ spender }) => belongs(spender))) for (const balance of added) addTo(balance.at(each.dispatchedAtMs), each.amountNanoUsd, each.source);
+      const own = budgets.filter(({ per }) => per === "pool").map((budget) => balances.of({ budget, scope }, 0));
+      // One that stops binding hears of nothing more, so it must not come back with what it knew; runs are known again when they are asked for.
+      const isStale = (balance: Balance): boolean => (balance.scope === scope && !own.includes(balance)) || isRunOf(balance.scope, scope);
+      balances.drop(isStale);
+      const added = own.filter((balance) => !before.has(balance));
+      for (const each of spent) if (book.includes(scope, each.spender)) for (const balance of added) addSpent(balance, each);
       for (const hold of open.values()) {
-        if (!belongs(hold.spender)) continue;
-        for (const balance of added) {
-          const sums = balance.at(hold.heldSinceMs);
-          sums.held += hold.amount;
-          sums.holds++;
-          hold.lines.push({ balance, sums, held: hold.amount, risk: 0n });
-        }
+        if (!book.includes(scope, hold.spender)) continue;
+        // What the scope's earlier budgets kept is theirs no more, and cuts no reply.
+        for (const line of hold.lines) if (isStale(line.balance)) giveBack(line);
+        joinLate(hold, own);
+        hold.lines.splice(0, Infinity, ...hold.lines.filter((line) => !isStale(line.balance)));
       }
     },
     isBound: (spender) => book.bindings(spender).length > 0,
+    recall: (spender, nowMs) => recall.of(spender, nowMs),
     admit(attemptId, spender, demands, nowMs) {
-      const bound = book.bindings(spender).map(balanceOf);
+      const bound = book.bindings(spender).map((binding) => balances.of(binding, nowMs));
       let shortages: readonly Shortage[] = [];
       for (const demand of demands) {
         shortages = bound.flatMap((balance) => shortageOf(balance, demand, nowMs) ?? []);
         if (shortages.length > 0) continue;
-        const hold = holdFor({ attemptId, spender, heldSinceMs: nowMs, lines: bound.map((balance) => lineOf(balance, demand, nowMs)), amount: demand.expected });
+        const lines = bound.map((balance) => lineOf(balance, demand, nowMs));
+        const strictAmount = lines.find(isStrict)?.held ?? 0n;
+        const hold: Hold = { attemptId, spender, heldSinceMs: nowMs, lines, amount: demand.expected, strictAmount };
         open.set(attemptId, hold);
         return { isAdmitted: true, hold };
       }
       return { isAdmitted: false, shortages };
     },
-    raise(hold, needed, nowMs) {
+    raise(hold, needed, wanted = needed) {
       if (!open.has(hold.attemptId)) return undefined;
-      return change(hold, nowMs, (line) => (needed > line.held ? needed : line.held));
+      const most = needed > hold.amount ? needed : hold.amount;
+      return change(hold, wanted > most && hasRoom(hold, wanted) ? wanted : most);
     },
-    trueUp(hold, needed, nowMs) {
+    trueUp(hold, needed) {
       if (!open.has(hold.attemptId)) return undefined;
       for (const line of hold.lines) {
         line.sums.atRisk -= line.risk;
         line.risk = 0n;
       }
-      return change(hold, nowMs, (line) => (line.balance.budget.mode === "strict" && line.held > needed ? line.held : needed));
+      return change(hold, needed);
     },
-    settle(hold, cost, source) {
+    settle: (hold, cost, source, payer = hold.spender.payer) => end(hold, payer, { amountNanoUsd: cost, source }),
+    abandon: (hold, payer = hold.spender.payer) => end(hold, payer, { amountNanoUsd: hold.amount, strictNanoUsd: hold.strictAmount, source: "unresolved" }),
+    release(hold) {
       if (!open.delete(hold.attemptId)) return;
       for (const line of hold.lines) {
         giveBack(line);
-        addTo(line.sums, cost, source);
+        balances.released(line.balance);
       }
     },
-    release(hold) {
-      if (open.delete(hold.attemptId)) for (const line of hold.lines) giveBack(line);
-    },
-    restore({ spender, dispatchedAtMs, amountNanoUsd, source }) {
-      for (const binding of book.bindings(spender)) addTo(balanceOf(binding).at(dispatchedAtMs), amountNanoUsd, source);
+    restore(spent) {
+      recall.note(spent);
+      // A session or run that is not known is read from the rows, in which this is.
+      for (const binding of book.bindings(spent.spender)) if (!isRecalled(binding.scope) || readSpent === undefined || balances.has(binding)) addSpent(balances.of(binding, spent.dispatchedAtMs), spent);
     },
     balances: (nowMs) => [...balances.values()].map((balance) => stateOf(balance, nowMs)),
+    balancesOf: (spender, nowMs) => book.bindings(spender).map((binding) => stateOf(balances.peek(binding), nowMs)),
     holds: () => [...open.values()],
     holdOf: (attemptId) => open.get(attemptId),
   };
 }
 
-function neededBy({ budget }: Balance, demand: Demand): bigint | BoundGap {
+function isRunOf(scope: Scope, key: Scope): boolean {
+  return kindOf(key) === "key" && scope.startsWith(`run:${idOf(key)}/`);
+}
+
+function withPayer(spender: Spender, payer: Payer | undefined): Spender {
+  return payer === spender.payer || payer === undefined ? spender : { ...spender, payer };
+}
+
+function neededBy({ budget, scope }: Balance, demand: Demand): bigint | BoundGap {
+  if (scope.endsWith("/") && kindOf(scope) === "run") return "run";
   return budget.mode === "strict" ? demand.bound() : demand.expected;
 }
 
@@ -208,8 +261,8 @@ function shortageOf(balance: Balance, demand: Demand, nowMs: number): Shortage |
   if (typeof needed === "string" || budget.amountNanoUsd === 0n) return shortage(balance, needed, nowMs);
   const risk = riskFor(balance, demand);
   const total = settled + held + needed;
-  // What may turn out dearer shares the overrun with running replies; without any risk of its own, a call adds none to it.
-  const fits = total <= budget.amountNanoUsd && (risk === 0n || total + atRisk + risk <= budget.amountNanoUsd + budget.overrunMaxNanoUsd);
+  // If everything that may turn out dearer does, all of it together must still be within the overrun.
+  const fits = total <= budget.amountNanoUsd && total + atRisk + risk <= budget.amountNanoUsd + budget.overrunMaxNanoUsd;
   return fits ? undefined : shortage(balance, needed, nowMs);
 }
 
@@ -220,33 +273,53 @@ function shortage(balance: Balance, needed: bigint | BoundGap, nowMs: number): S
 
 function lineOf(balance: Balance, demand: Demand, nowMs: number): Line {
   const needed = neededBy(balance, demand);
-  const held = typeof needed === "string" ? 0n : needed;
-  const risk = riskFor(balance, demand);
-  const sums = balance.at(nowMs);
-  sums.held += held;
-  sums.atRisk += risk;
-  sums.holds++;
-  return { balance, sums, held, risk };
+  return keep({ balance, sums: balance.at(nowMs), held: typeof needed === "string" ? 0n : needed, risk: riskFor(balance, demand) });
 }
 
-function holdFor(hold: Hold): Hold {
-  for (const line of hold.lines) if (line.held > hold.amount) hold.amount = line.held;
-  return hold;
+function keep(line: Line): Line {
+  line.sums.held += line.held;
+  line.sums.atRisk += line.risk;
+  line.sums.holds++;
+  return line;
+}
+
+/** Of a budget that came while the call ran. */
+function lateLine(balance: Balance, hold: Hold, risk: bigint): Line {
+  const line = keep({ balance, sums: balance.at(hold.heldSinceMs), held: hold.amount, risk });
+  if (isStrict(line) && hold.amount > hold.strictAmount) hold.strictAmount = hold.amount;
+  return line;
+}
+
+function isStrict({ balance }: Line): boolean {
+  return balance.budget.mode === "strict";
+}
+
+/** What a line grows by; strict ones give nothing back. */
+function growthOf(line: Line, needed: bigint): bigint {
+  return isStrict(line) && line.held > needed ? 0n : needed - line.held;
+}
+
+/** Whether each budget has room for more of a running reply: in the window to which the amount belongs, even if it has ended. */
+function hasRoom({ lines, heldSinceMs }: Hold, needed: bigint): boolean {
+  return lines.every((line) => isWithin(line, growthOf(line, needed), heldSinceMs));
+}
+
+function isWithin({ balance }: Line, more: bigint, heldSinceMs: number): boolean {
+  const { amountNanoUsd, overrunMaxNanoUsd } = balance.budget;
+  const { settled, held, atRisk } = balance.used(heldSinceMs);
+  return more <= 0n || settled + held + atRisk + more <= amountNanoUsd + overrunMaxNanoUsd;
 }
 
 /** Gives each line its new amount; the first budget that this takes beyond its overrun is told. */
-function change(hold: Hold, nowMs: number, heldBy: (line: Line) => bigint): Shortage | undefined {
+function change(hold: Hold, needed: bigint): Shortage | undefined {
   let found: Shortage | undefined;
-  hold.amount = 0n;
+  hold.amount = needed;
   for (const line of hold.lines) {
-    const more = heldBy(line) - line.held;
+    const more = growthOf(line, needed);
+    if (found === undefined && !isWithin(line, more, hold.heldSinceMs)) found = shortage(line.balance, more, hold.heldSinceMs);
     line.sums.held += more;
     line.held += more;
-    if (line.held > hold.amount) hold.amount = line.held;
-    if (more <= 0n || found !== undefined) continue;
-    const { budget } = line.balance;
-    const { settled, held } = line.balance.used(nowMs);
-    if (settled + held > budget.amountNanoUsd + budget.overrunMaxNanoUsd) found = shortage(line.balance, more, nowMs);
+    if (isStrict(line)) hold.strictAmount = line.held;
   }
   return found;
 }
@@ -264,8 +337,15 @@ function addTo(sums: SpanSums, amount: bigint, source: AmountSource): void {
   if (source === "unresolved") sums.unresolved += amount;
 }
 
+function addSpent(balance: Balance, spent: Spent): void {
+  addTo(balance.at(spent.dispatchedAtMs), amountFor(balance, spent), spent.source);
+}
+
+function amountFor({ budget }: Balance, { amountNanoUsd, strictNanoUsd }: Pick<Spent, "amountNanoUsd" | "strictNanoUsd">): bigint {
+  return budget.mode === "strict" ? (strictNanoUsd ?? amountNanoUsd) : amountNanoUsd;
+}
+
 function stateOf(balance: Balance, nowMs: number): BalanceState {
-  const { settled, held } = balance.used(nowMs);
-  const { span, estimated, unresolved } = balance.at(nowMs);
-  return { budget: balance.budget, scope: balance.scope, settled, held, estimated, unresolved, endMs: span.endMs };
+  const { settled, held, estimated, unresolved } = balance.used(nowMs);
+  return { budget: balance.budget, scope: balance.scope, settled, held, estimated, unresolved, endMs: balance.at(nowMs).span.endMs };
 }

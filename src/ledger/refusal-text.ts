@@ -44,11 +44,12 @@ function statusOf({ budget, scope, settled, held, needed }: Shortage, context: R
   if (settled >= amount) return `${name} has used its ${kind} budget (${dollars(settled)} of ${dollars(amount)})`;
   const left = amount - settled - held;
   const running = held > 0n ? `, with ${dollars(held)} held for calls that run` : "";
+  if (needed === "run") return `Each run of this key has a budget of ${dollars(amount)}, and this call says to which it belongs in no header: send x-claude-code-session-id`;
   if (typeof needed === "string") return `${name}'s ${kind} budget lets through only calls whose cost has an upper bound: ${mends[needed]}`;
   return `${name} has ${dollars(left > 0n ? left : 0n)} left of its ${kind} budget of ${dollars(amount)}${running}, and this call needs about ${dollars(needed)}`;
 }
 
-const mends: Readonly<Record<BoundGap, string>> = {
+const mends: Readonly<Record<Exclude<BoundGap, "run">, string>> = {
   price: "this model has no price here",
   max_tokens: "set max_tokens",
   further_runs: "leave out advisor tools, fallbacks and compaction, which run further models or rounds",
@@ -62,12 +63,12 @@ function resetOf({ budget, endMs }: Shortage, nowMs: number): string {
 const kindWords: Record<ScopeKind, string> = {
   global: "This gateway", organization: "Organization", team: "Team", team_user: "Your share of team", user: "User", key: "Key", end_user: "End user",
   model: "Model", key_model: "This key's model", team_model: "Your team's model", tag: "Tag", project: "Project", provider: "Provider", target: "Target",
-  session: "This session",
+  session: "This session", run: "This run",
 };
 
 function nameOf(scope: Scope, { nameOf: known }: RefusalContext): string {
   const kind = kindOf(scope);
-  if (kind === "global" || kind === "session") return kindWords[kind];
+  if (kind === "global" || kind === "session" || kind === "run") return kindWords[kind];
   const id = idOf(scope);
   const last = kind === "key_model" || kind === "team_model" ? id.slice(id.indexOf("/") + 1) : kind === "team_user" ? id.slice(0, id.indexOf("/")) : id;
   return `${kindWords[kind]} ${known(scope) ?? last}`;

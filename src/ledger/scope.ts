@@ -6,13 +6,22 @@
 /** Kinds of scope, in the order in which they are told to people. `PART/PART` kinds join two ids. */
 export const scopeKinds = [
   "global", "organization", "team", "team_user", "user", "key", "end_user", "model", "key_model", "team_model",
-  "tag", "project", "provider", "target", "session",
+  "tag", "project", "provider", "target", "session", "run",
 ] as const;
 
 export type ScopeKind = (typeof scopeKinds)[number];
 
 /** `global`, or `kind:id`, or `kind:id/id`. */
 export type Scope = "global" | `${Exclude<ScopeKind, "global">}:${string}`;
+
+/**
+ * Who bears the money of an attempt. `caller`: it counts under all its scopes. `platform`: nobody saw its reply, so it counts where the
+ * gateway's own bill does. `client`: it is billed to the caller's own login, and counts nowhere.
+ */
+export type Payer = "caller" | "platform" | "client";
+
+/** Whose budgets a user's is among: of every key of the user, or of those without a team only. */
+export type UserBudget = "all" | "personal_keys";
 
 /** Who and what one attempt spends for, as its row in the ledger tells it; `null` and empty for what the request did not name. */
 export interface Spender {
@@ -28,6 +37,8 @@ export interface Spender {
   readonly model: string;
   readonly provider: string;
   readonly targetId: string;
+  /** Absent: the caller. */
+  readonly payer?: Payer;
 }
 
 /** A scope with the ones a default for members may come from, nearest first. */
@@ -39,24 +50,31 @@ export interface Membership {
 
 const nobody: readonly Scope[] = [];
 const everybody: readonly Scope[] = ["global"];
+const platformKinds: ReadonlySet<ScopeKind> = new Set(["global", "provider", "target"]);
+
+/** Whether money that `payer` bears counts under scopes of a kind. */
+export function countsUnder(payer: Payer | undefined, kind: ScopeKind): boolean {
+  return payer === undefined || payer === "caller" || (payer === "platform" && platformKinds.has(kind));
+}
 
 /**
  * Scopes of an attempt; the same attempt always gives the same ones, in the order of {@link scopeKinds}.
  *
  * @param kinds those that somebody asks for; most gateways have budgets of two or three
  */
-export function membershipsOf(spender: Spender, kinds: ReadonlySet<ScopeKind>): readonly Membership[] {
-  const { keyId, userId, teamId, organizationId, endUserId, project, tags, sessionId, model, provider, targetId } = spender;
+export function membershipsOf(spender: Spender, kinds: ReadonlySet<ScopeKind>, userBudget: UserBudget = "all"): readonly Membership[] {
+  const { keyId, userId, teamId, organizationId, endUserId, project, tags, sessionId, model, provider, targetId, payer } = spender;
   const memberships: Membership[] = [];
+  if (payer === "client") return memberships;
   const add = (kind: Exclude<ScopeKind, "global">, id: string | null, inheritsFrom = nobody): void => {
-    if (id !== null && kinds.has(kind)) memberships.push({ scope: `${kind}:${id}`, inheritsFrom });
+    if (id !== null && kinds.has(kind) && countsUnder(payer, kind)) memberships.push({ scope: `${kind}:${id}`, inheritsFrom });
   };
   const pair = (first: string | null, second: string | null): string | null => (first === null || second === null ? null : `${first}/${second}`);
   if (kinds.has("global")) memberships.push({ scope: "global", inheritsFrom: nobody });
   add("organization", organizationId);
   add("team", teamId);
   if (kinds.has("team_user")) add("team_user", pair(teamId, userId), [`team:${teamId ?? ""}`]);
-  add("user", userId, organizationId === null ? everybody : [`organization:${organizationId}`, "global"]);
+  add("user", userBudget === "personal_keys" && teamId !== null ? null : userId, organizationId === null ? everybody : [`organization:${organizationId}`, "global"]);
   add("key", keyId);
   add("end_user", endUserId);
   add("model", model);
@@ -67,7 +85,16 @@ export function membershipsOf(spender: Spender, kinds: ReadonlySet<ScopeKind>): 
   add("provider", provider);
   add("target", targetId);
   add("session", sessionId);
+  // A run without a name has a scope too, under which nothing has room: a cap on each run must not be had by leaving the name out.
+  if (kinds.has("run")) add("run", `${keyId}/${sessionId ?? ""}`, [`key:${keyId}`]);
   return memberships;
+}
+
+/** Kind of what inherits a `per: member` budget of a scope. */
+export function memberKindOf(scope: Scope): ScopeKind {
+  const kind = kindOf(scope);
+  if (kind === "key") return "run";
+  return kind === "team" ? "team_user" : "user";
 }
 
 export function kindOf(scope: Scope): ScopeKind {

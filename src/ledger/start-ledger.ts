@@ -1,35 +1,59 @@
 /** The ledger of a new process: what was spent before, read from the attempts' rows, under the budgets of the configuration and of the keys. */
-import { createBudgetBook, type Budget } from "./budget.ts";
+import { isRecalledKind } from "./balances.ts";
+import { createBudgetBook, kindBoundBy, type Budget } from "./budget.ts";
 import { keyBudgets, type KeyBudgetFields } from "./key-budget.ts";
 import { createLedger, type Ledger, type Spent } from "./ledger.ts";
-import { kindOf } from "./scope.ts";
+import { idOf, kindOf, type Scope, type UserBudget } from "./scope.ts";
 import type { UsageStore } from "./usage-store.ts";
-import { windowAt } from "./window.ts";
+import { isToTheMinute, windowAt } from "./window.ts";
 
 export interface LedgerStart {
   readonly budgets: readonly Budget[];
   readonly keys: readonly KeyBudgetFields[];
-  readonly usage: Pick<UsageStore, "spentSince">;
+  /** Set while an earlier process ran. */
+  readonly managed?: readonly Budget[];
+  readonly usage: Pick<UsageStore, "spentSince" | "spentIn">;
+  /** Absent: `all`. */
+  readonly userBudget?: UserBudget;
   readonly nowMs: number;
 }
 
 /** Attempts that a crash left open must be `unresolved` already; they count at what was held for them. */
-export async function startLedger({ budgets, keys, usage, nowMs }: LedgerStart): Promise<Ledger> {
-  const book = createBudgetBook(budgets);
+export async function startLedger({ budgets, keys, managed = [], usage, userBudget, nowMs }: LedgerStart): Promise<Ledger> {
+  const book = createBudgetBook(budgets, userBudget);
   for (const key of keys) book.setOwn(`key:${key.id}`, keyBudgets(key));
-  const ledger = createLedger(book);
-  const all = book.all();
-  if (all.length > 0) for (const spent of await spentUnder(all, usage, nowMs)) ledger.restore(spent);
+  for (const [scope, own] of Map.groupBy(managed, ({ scope: each }) => each as Scope)) book.setOwn(scope, own);
+  const ledger = createLedger(book, { readSpent: (scope, sinceMs) => usage.spentIn(sessionOf(scope), sinceMs) });
+  for (const spent of await spentUnder(book.all(), usage, nowMs)) ledger.restore(spent);
+  // The first reading of a session makes an index, for which no call should have to wait.
+  if (book.mayBind("session") || book.mayBind("run")) await usage.spentIn("", nowMs);
   return ledger;
+}
+
+/** The id of a run is that of its session behind its key's. */
+function sessionOf(scope: Scope): string {
+  const id = idOf(scope);
+  return kindOf(scope) === "run" ? id.slice(id.indexOf("/") + 1) : id;
 }
 
 /** A key's budget after a change of the key, or after its end. */
 export async function followKey(ledger: Ledger, key: KeyBudgetFields & { readonly revokedAtMs: number | null }, usage: Pick<UsageStore, "spentSince">, nowMs: number): Promise<void> {
   const budgets = key.revokedAtMs === null ? keyBudgets(key) : [];
-  ledger.setOwn(`key:${key.id}`, budgets, budgets.length === 0 ? [] : await spentUnder(budgets, usage, nowMs));
+  ledger.setOwn(`key:${key.id}`, budgets, await spentUnder(budgets, usage, nowMs));
 }
 
-function spentUnder(budgets: readonly Budget[], usage: Pick<UsageStore, "spentSince">, nowMs: number): Promise<readonly Spent[]> {
-  const sinceMs = Math.min(...budgets.map(({ window }) => windowAt(window, nowMs).countsFromMs));
-  return usage.spentSince(Math.max(0, sinceMs), budgets.some(({ scope }) => kindOf(scope as never) === "session"));
+/** A scope's budgets after an operator has changed them. */
+export async function followScope(ledger: Ledger, scope: Scope, budgets: readonly Budget[], { usage, nowMs }: { readonly usage: Pick<UsageStore, "spentSince">; readonly nowMs: number }): Promise<void> {
+  ledger.setOwn(scope, budgets, await spentUnder(budgets, usage, nowMs));
+}
+
+/** A clock that is set back by this much finds what was spent in the windows it comes back to. */
+const clockSlackMs = 86_400_000;
+
+/** What sessions and runs have spent is read when they come. */
+async function spentUnder(budgets: readonly Budget[], usage: Pick<UsageStore, "spentSince">, nowMs: number): Promise<readonly Spent[]> {
+  const windows = budgets.filter((budget) => !isRecalledKind(kindBoundBy(budget))).map(({ window }) => window);
+  if (windows.length === 0) return [];
+  const sinceMs = Math.min(...windows.map((window) => windowAt(window, Math.max(0, nowMs - clockSlackMs)).countsFromMs));
+  return usage.spentSince(Math.max(0, sinceMs), windows.every(isToTheMinute) ? 60_000 : 1_000);
 }

@@ -2,6 +2,7 @@
 import type { NanoUsd } from "../kernel/money.ts";
 import type { TokenCounts, UsageSource } from "../kernel/usage.ts";
 import type { Spent } from "./ledger.ts";
+import type { Payer } from "./scope.ts";
 
 /** A dimension to group by. */
 export type UsageDimension = "key" | "user" | "team" | "project" | "model" | "provider" | "day" | "session" | "agent";
@@ -22,10 +23,19 @@ export interface UsageGroup {
   readonly value: string;
   readonly attempts: number;
   readonly counts: TokenCounts;
-  /** All money, adjustments included; the next three are its parts by source. */
+  /** What providers bill, adjustments included. Nothing here or below holds notional money. */
   readonly costNanoUsd: NanoUsd;
+  /** What is charged for it, which is what counts under budgets. */
+  readonly chargeNanoUsd: NanoUsd;
+  /** Part of the charge: attempts that were given up for others, of which their callers have seen nothing. */
+  readonly wastedNanoUsd: NanoUsd;
+  /** What calls with the callers' own logins would have cost; in no other sum. */
+  readonly notionalNanoUsd: NanoUsd;
+  /** Parts of the charge by source. */
   readonly reportedNanoUsd: NanoUsd;
   readonly estimatedNanoUsd: NanoUsd;
+  /** What adjusting entries make of all of it, mostly negative. */
+  readonly adjustedNanoUsd: NanoUsd;
   /** Attempts still `unresolved`; their cost is unknown. */
   readonly unresolvedAttempts: number;
   readonly unpricedAttempts: number;
@@ -65,8 +75,19 @@ export interface LedgerRow {
   readonly serverToolUses: Readonly<Record<string, number>>;
   /** With adjustments. */
   readonly costNanoUsd: NanoUsd;
+  /** The cost with the caller's margin, with adjustments. */
+  readonly chargeNanoUsd: NanoUsd;
+  /** Parts per million of the cost; null: the charge is the cost. */
+  readonly marginPpm: number | null;
+  readonly payer: Payer;
+  /** Given up for another attempt. */
+  readonly isWasted: boolean;
+  /** The caller's own login is billed. */
+  readonly isNotional: boolean;
   /** What was held for it last under budgets. */
   readonly holdNanoUsd: NanoUsd;
+  /** The same under strict budgets, if that is more. */
+  readonly strictHoldNanoUsd: NanoUsd;
   readonly priceRow: string;
   readonly isProvisional: boolean;
   readonly isUnpriced: boolean;
@@ -80,12 +101,15 @@ export interface LedgerRow {
   readonly loss: string;
 }
 
-/** A later correction of a closed attempt's cost. The attempt's own row is never changed. */
+/** A later correction of an ended attempt, dated by its own time. The attempt's own row is never changed, and reports show both summed. */
 export interface Adjustment {
   readonly id: string;
   readonly attemptId: string;
   readonly atMs: number;
   readonly deltaNanoUsd: NanoUsd;
+  /** Differences of counts, where those were wrong or unknown too; absent: none. */
+  readonly deltaCounts?: TokenCounts;
+  readonly deltaWebSearches?: number;
   readonly priceRow: string;
   readonly reason: string;
 }
@@ -93,12 +117,17 @@ export interface Adjustment {
 export interface UsageStore {
   /**
    * Everything that counts under budgets: of attempts begun at `sinceMs` or later that have ended, however they ended; those of
-   * one spender within one minute as one amount. Adjustments are in it, and unresolved attempts without one count at what was
-   * held for them last.
+   * one spender within one step as one amount. Adjustments are in it, and unresolved attempts without one count at what was
+   * held for them last. To which sessions they belong is not told.
    *
-   * @param hasSessions false: sessions are left out, which makes far fewer rows
+   * @param stepMs steps begin at multiples of it since the epoch; no window may begin or end inside one
    */
-  spentSince(sinceMs: number, hasSessions: boolean): Promise<readonly Spent[]>;
+  spentSince(sinceMs: number, stepMs: number): Promise<readonly Spent[]>;
+  /**
+   * The same of one session, by whatever keys, with a step of a second. All that was closed before the call is in it. The first call ever may
+   * take some seconds where the ledger is long.
+   */
+  spentIn(sessionId: string, sinceMs: number): Promise<readonly Spent[]>;
   groupBy(dimension: UsageDimension, filter: UsageFilter): Promise<readonly UsageGroup[]>;
   /** Newest first, at most `limit`. */
   rows(filter: UsageFilter, limit: number): Promise<readonly LedgerRow[]>;

@@ -77,6 +77,21 @@ export function windowAt(window: Window, timeMs: number): WindowSpan {
   return span;
 }
 
+/** Every span begins and ends with a minute; all of them do so with a second. */
+export function isToTheMinute({ rule }: Pick<Window, "rule">): boolean {
+  switch (rule.kind) {
+    case "lifetime":
+      return true;
+    case "month":
+    case "days":
+      return rule.resetTimeMs % 60_000 === 0;
+    case "clock":
+      return rule.marksMs.every((mark) => mark % 60_000 === 0) && rule.periodMs % 60_000 === 0 && rule.periodMs > 60_000;
+    case "rolling":
+      return rule.stepMs % 60_000 === 0;
+  }
+}
+
 /** The end of the span at an instant; null when it never ends. For a rolling window the next instant at which an amount may leave. */
 export function nextResetMs(window: Window, timeMs: number): number | null {
   return windowAt(window, timeMs).endMs;
@@ -176,8 +191,7 @@ function label(rule: WindowRule, wallMs: number): string {
   const text = new Date(wallMs).toISOString();
   if (rule.kind === "month") return text.slice(0, 7);
   if (rule.kind === "days") return text.slice(0, 10);
-  const isToTheMinute = rule.kind === "clock" ? rule.marksMs.every((mark) => mark % 60_000 === 0) && rule.periodMs > 60_000 : rule.kind === "rolling" && rule.stepMs % 60_000 === 0;
-  return text.slice(0, isToTheMinute ? 16 : 19);
+  return text.slice(0, isToTheMinute({ rule }) ? 16 : 19);
 }
 
 const spanUnits = [

@@ -14,8 +14,6 @@ export class OpenLease implements Lease {
   readonly #limits: readonly Limit[];
   readonly #demand: Demand;
   #isOpen = true;
-  /** A stream that the demand had not announced. */
-  #hasLateStream = false;
   /** Limits on new agents and sessions that this call was charged for; almost always none. */
   #newcomerLimits: Limit[] | undefined;
 
@@ -33,12 +31,6 @@ export class OpenLease implements Lease {
     // New members are charged before anybody is entered: afterwards nobody would be new.
     for (const limit of this.#limits) this.#charge(limit);
     for (const limit of this.#limits) this.#enter(limit);
-  }
-
-  streamOpened(): void {
-    if (!this.#isOpen || this.#hasLateStream || this.#demand.isStreaming || this.#demand.isCount) return;
-    this.#hasLateStream = true;
-    for (const limit of this.#limits) if (limit.kind === "openStreams") moveSlots(this.#books.openStreams, limit.scope, 1);
   }
 
   end(actual: TokenAmounts | undefined, nowMs: number): void {
@@ -117,7 +109,6 @@ export class OpenLease implements Lease {
   #leave(limit: Limit, isUndone: boolean): void {
     const { kind, scope } = limit;
     const demand = this.#demand;
-    if (kind === "openStreams" && this.#hasLateStream) moveSlots(this.#books.openStreams, scope, -1);
     if (!isMeasured(kind, demand)) return;
     if (kind === "parallelRequests" || kind === "openStreams") {
       moveSlots(this.#books[kind], scope, -1);

@@ -2,6 +2,7 @@
  * Everything the limiter remembers, and which part of a call each kind of limit measures. Shared by the admission and by the lease that
  * undoes it, so that both count alike.
  */
+import { clientNamedMetersMax } from "../kernel/bounds.ts";
 import type { Demand, LimitKind, TokenAmounts } from "./limit.ts";
 import { createRateBook, type RateBook } from "./rate-book.ts";
 import { wholeCost } from "./rate-limit.ts";
@@ -24,6 +25,8 @@ export interface LimiterOptions {
   /** Sessions remembered in all, and agents remembered in all; integers > 0. Beyond it the longest unused is forgotten and counts as new. */
   readonly sessionsMax?: number;
   readonly agentsMax?: number;
+  /** Meters of one kind of rate that are kept for scopes named by clients; integer > 0. */
+  readonly clientNamedMax?: number;
 }
 
 /** Kinds of limits that are rates. */
@@ -46,7 +49,8 @@ export interface LimitBooks {
 
 /** Empty books. `onCreated` is called for each entry that the sweep must look after. */
 export function createLimitBooks(options: LimiterOptions, onCreated: () => void): LimitBooks {
-  const perMinute = (): RateBook => createRateBook(minuteMs, onCreated);
+  const clientNamedMax = options.clientNamedMax ?? clientNamedMetersMax;
+  const perMinute = (): RateBook => createRateBook({ periodMs: minuteMs, clientNamedMax, onCreated });
   const rates: Record<RateKind, RateBook> = {
     requestsPerMinute: perMinute(),
     countsPerMinute: perMinute(),
@@ -54,7 +58,7 @@ export function createLimitBooks(options: LimiterOptions, onCreated: () => void)
     inputTokensPerMinute: perMinute(),
     outputTokensPerMinute: perMinute(),
     newAgentsPerMinute: perMinute(),
-    newSessionsPerHour: createRateBook(hourMs, onCreated),
+    newSessionsPerHour: createRateBook({ periodMs: hourMs, clientNamedMax, onCreated }),
   };
   const sessions = createRoster({ rememberMs, graceMs: 0, perScopeMax: 10_000, totalMax: options.sessionsMax ?? 100_000 }, onCreated);
   const graceMs = options.agentGraceMs ?? agentGraceMsDefault;

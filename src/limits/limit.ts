@@ -34,6 +34,11 @@ export interface Limit {
   readonly kind: LimitKind;
   /** Integer ≥ 0; 0 admits nothing. What has no limit has no entry. */
   readonly max: number;
+  /**
+   * Clients can make up as many such scopes as they like, so only the latest are remembered, and one that is forgotten starts afresh.
+   * Absent: whoever has a limit there was named by an operator.
+   */
+  readonly hasClientName?: boolean;
 }
 
 /** Tokens of one call, integers ≥ 0. The caller decides what counts, above all whether `total` has the cache reads. */
@@ -82,8 +87,6 @@ export interface LimitStatus {
  * of either change nothing.
  */
 export interface Lease {
-  /** The reply turned out to be a stream though the demand did not say so: counts it, even beyond the limit, for it is open. */
-  streamOpened(): void;
   /**
    * Frees every slot at once and corrects the token estimates.
    *

@@ -30,7 +30,6 @@ const steps = fc.array(
     { weight: 4, arbitrary: fc.record({ act: fc.constant("admit" as const), demand: demands }) },
     { weight: 3, arbitrary: fc.record({ act: fc.constant("end" as const), which: fc.nat(), actual: fc.option(tokenAmounts, { nil: undefined }) }) },
     { weight: 1, arbitrary: fc.record({ act: fc.constant("cancel" as const), which: fc.nat() }) },
-    { weight: 1, arbitrary: fc.record({ act: fc.constant("stream" as const), which: fc.nat() }) },
     { weight: 3, arbitrary: fc.record({ act: fc.constant("pause" as const), pauseMs: fc.oneof(fc.integer({ min: 1, max: 3_000 }), fc.integer({ min: 3_000, max: 200_000 })) }) },
   ),
   { maxLength: 80 },
@@ -40,7 +39,6 @@ interface Call {
   readonly demand: Demand;
   readonly lease: Lease;
   readonly atMs: number;
-  hasLateStream: boolean;
 }
 
 /** All that can be seen of a limiter: how every possible limit of every scope stands, and how much it remembers. */
@@ -60,7 +58,7 @@ function run(limiter: Limiter, limits: readonly Limit[], trace: readonly (typeof
       const before = view(limiter, limits, nowMs);
       const verdict = limiter.admit(limits, step.demand, nowMs);
       if (verdict.isAdmitted) {
-        const call = { demand: step.demand, lease: verdict.lease, atMs: nowMs, hasLateStream: false };
+        const call = { demand: step.demand, lease: verdict.lease, atMs: nowMs };
         open.push(call);
         everAdmitted.push(call);
       } else {
@@ -71,11 +69,6 @@ function run(limiter: Limiter, limits: readonly Limit[], trace: readonly (typeof
     } else if (open.length > 0) {
       const index = step.which % open.length;
       const call = open[index]!;
-      if (step.act === "stream") {
-        call.lease.streamOpened();
-        call.hasLateStream = !call.demand.isStreaming;
-        continue;
-      }
       open.splice(index, 1);
       closed.push(call);
       if (step.act === "end") call.lease.end(step.actual, nowMs);
@@ -85,7 +78,6 @@ function run(limiter: Limiter, limits: readonly Limit[], trace: readonly (typeof
     const before = view(limiter, limits, nowMs);
     again?.lease.end({ total: 999, input: 999, output: 999 }, nowMs);
     again?.lease.cancel(nowMs);
-    again?.lease.streamOpened();
     expect(view(limiter, limits, nowMs)).toEqual(before);
     expectSlots(limiter, limits, { open, nowMs });
   }
@@ -97,7 +89,7 @@ function expectSlots(limiter: Limiter, limits: readonly Limit[], { open, nowMs }
   const real = open.filter((call) => !call.demand.isCount);
   for (const { limit, remaining } of limiter.snapshot(limits, nowMs)) {
     if (limit.kind === "parallelRequests") expect(remaining).toBe(limit.max - real.length);
-    if (limit.kind === "openStreams") expect(remaining).toBe(Math.max(0, limit.max - real.filter((call) => call.demand.isStreaming || call.hasLateStream).length));
+    if (limit.kind === "openStreams") expect(remaining).toBe(limit.max - real.filter((call) => call.demand.isStreaming).length);
     if (limit.kind === "parallelAgents") {
       const running = new Set(real.map((call) => call.demand.agentId).filter((id) => id !== undefined)).size;
       expect(running).toBeLessThanOrEqual(limit.max);

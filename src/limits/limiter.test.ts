@@ -100,20 +100,17 @@ describe("slots", () => {
     expect(retryOf(limiter.admit(limits, plain, 0))).toBe(slotRetryMs);
   });
 
-  it("of streams bind streamed replies only, and count one that was not announced", () => {
+  it("of streams bind streamed replies only", () => {
     const limiter = createLimiter();
     const limits = [limit("openStreams", 1)];
-    const surprise = admitted(limiter.admit(limits, plain, 0));
+    const streamed = { ...plain, isStreaming: true };
+    const whole = admitted(limiter.admit(limits, plain, 0));
     expect(remaining(limiter, limits, 0)).toEqual([1]);
-    surprise.streamOpened();
-    surprise.streamOpened();
-    expect(retryOf(limiter.admit(limits, { ...plain, isStreaming: true }, 0))).toBe(slotRetryMs);
-    surprise.end(undefined, 0);
-    const announced = admitted(limiter.admit(limits, { ...plain, isStreaming: true }, 0));
-    announced.streamOpened();
-    expect(remaining(limiter, limits, 0)).toEqual([0]);
-    announced.end(undefined, 0);
-    announced.streamOpened();
+    const stream = admitted(limiter.admit(limits, streamed, 0));
+    expect(retryOf(limiter.admit(limits, streamed, 0))).toBe(slotRetryMs);
+    admitted(limiter.admit(limits, plain, 0)).end(undefined, 0);
+    stream.end(undefined, 0);
+    whole.end(undefined, 0);
     expect(remaining(limiter, limits, 0)).toEqual([1]);
     expect(limiter.size).toBe(0);
   });
@@ -256,6 +253,19 @@ describe("memory", () => {
     expect(retryOf(limiter.admit(limits, { ...plain, sessionId: "s" }, 59_999))).toBe(1);
     admitted(limiter.admit(limits, { ...plain, sessionId: "s" }, 60_000));
     expect(retryOf(limiter.admit(limits, { ...plain, sessionId: "t" }, 120_000))).toBe(3_480_000);
+  });
+
+  it("of scopes that clients make up keeps the latest, and every scope that an operator named", () => {
+    const limiter = createLimiter({ clientNamedMax: 3 });
+    const session = (id: number): readonly Limit[] => [{ ...limit("requestsPerMinute", 1, `session:k/${id}`), hasClientName: true }, limit("requestsPerMinute", 100)];
+    for (let id = 0; id < 50; id += 1) admitted(limiter.admit(session(id), plain, 0)).end(undefined, 0);
+    expect(limiter.size).toBe(4);
+    expect([0, 46, 47, 49].map((id) => remaining(limiter, session(id), 0))).toEqual([[1, 50], [1, 50], [0, 50], [0, 50]]);
+    expect(retryOf(limiter.admit(session(49), plain, 0))).toBe(60_000);
+    const first = admitted(limiter.admit(session(0), { ...plain, tokens: { total: 1, input: 1, output: 0 } }, 0));
+    for (let id = 1; id < 9; id += 1) admitted(limiter.admit(session(id + 50), plain, 0));
+    first.cancel(0);
+    expect(limiter.size).toBe(4);
   });
 
   it("forgets idle scopes, paid by the calls that come in", () => {

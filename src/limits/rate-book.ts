@@ -17,21 +17,27 @@ export interface RateBook extends Sweepable {
   resetMs(limit: Limit, nowMs: number): number;
 }
 
+type States = Map<string, RateState>;
+
 /**
  * @param periodMs the period of every `max`, at most one hour
+ * @param clientNamedMax meters of scopes that clients name, integer > 0; beyond it the oldest is forgotten
  * @param onCreated called for each new meter, so that the sweep keeps up
  */
-export function createRateBook(periodMs: number, onCreated: () => void): RateBook {
-  const states = new Map<string, RateState>();
+export function createRateBook({ periodMs, clientNamedMax, onCreated }: { readonly periodMs: number; readonly clientNamedMax: number; readonly onCreated: () => void }): RateBook {
+  const operatorNamed: States = new Map();
+  const clientNamed: States = new Map();
 
+  const statesOf = ({ hasClientName }: Limit): States => (hasClientName === true ? clientNamed : operatorNamed);
   const find = (limit: Limit, nowMs: number): RateState | undefined => {
-    const state = states.get(limit.scope);
+    const state = statesOf(limit).get(limit.scope);
     if (state !== undefined && state.max !== limit.max && state.max !== wholeMax(limit.max)) changeMax(state, limit.max, nowMs);
     return state;
   };
   const create = (limit: Limit, nowMs: number): RateState => {
     const state = emptyRate(limit.max, periodMs, nowMs);
-    states.set(limit.scope, state);
+    statesOf(limit).set(limit.scope, state);
+    if (clientNamed.size > clientNamedMax) clientNamed.delete(clientNamed.keys().next().value!);
     onCreated();
     return state;
   };
@@ -45,7 +51,7 @@ export function createRateBook(periodMs: number, onCreated: () => void): RateBoo
     charge: (limit, cost, nowMs) => charge(find(limit, nowMs) ?? create(limit, nowMs), cost, nowMs),
     correct(limit, difference, span) {
       // The limit may have changed since the call began: the scope's own present `max` stays.
-      const state = states.get(limit.scope);
+      const state = statesOf(limit).get(limit.scope);
       if (state !== undefined) trueUp(state, difference, span);
       else if (difference > 0) trueUp(create(limit, span.endedAtMs), difference, span);
     },
@@ -58,12 +64,17 @@ export function createRateBook(periodMs: number, onCreated: () => void): RateBoo
       return state === undefined ? 0 : resetMsOf(state, nowMs);
     },
     get size() {
-      return states.size;
+      return operatorNamed.size + clientNamed.size;
     },
-    scopes: () => states.keys(),
+    *scopes() {
+      yield* operatorNamed.keys();
+      yield* clientNamed.keys();
+    },
     dropIdle(scope, nowMs) {
-      const state = states.get(scope);
-      if (state !== undefined && isPaidOff(state, nowMs)) states.delete(scope);
+      for (const states of [operatorNamed, clientNamed]) {
+        const state = states.get(scope);
+        if (state !== undefined && isPaidOff(state, nowMs)) states.delete(scope);
+      }
     },
   };
 }

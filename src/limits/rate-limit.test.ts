@@ -2,7 +2,8 @@
 // corrections add up; and a clock that is set back locks nobody out.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { amountMax, changeMax, charge, emptyRate, giveBack, isPaidOff, remainingOf, resetMsOf, staleReadingMsMax, take, trueUp, waitMsFor, wholeCost, wholeMax } from "./rate-limit.ts";
+import { limitAmountMax } from "../kernel/bounds.ts";
+import { changeMax, charge, emptyRate, giveBack, isPaidOff, remainingOf, resetMsOf, staleReadingMsMax, take, trueUp, waitMsFor, wholeCost, wholeMax } from "./rate-limit.ts";
 
 const minuteMs = 60_000;
 const pauses = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 50 }), fc.integer({ min: 100, max: 90_000 }));
@@ -229,12 +230,12 @@ describe("limits that change", () => {
   });
 
   it("count as whole numbers within exact arithmetic, however they are written", () => {
-    expect([wholeMax(2.9), wholeMax(-1), wholeMax(Number.NaN), wholeMax(Infinity)]).toEqual([2, 0, 0, amountMax]);
-    expect([wholeCost(2.1), wholeCost(-1), wholeCost(Number.NaN), wholeCost(Infinity)]).toEqual([3, 0, 0, amountMax]);
-    const state = emptyRate(amountMax, 60 * minuteMs, 0);
-    charge(state, amountMax, 0);
-    charge(state, amountMax, 0);
+    expect([wholeMax(2.9), wholeMax(-1), wholeMax(Number.NaN), wholeMax(Infinity)]).toEqual([2, 0, 0, limitAmountMax]);
+    expect([wholeCost(2.1), wholeCost(-1), wholeCost(Number.NaN), wholeCost(Infinity)]).toEqual([3, 0, 0, limitAmountMax]);
+    const state = emptyRate(limitAmountMax, 60 * minuteMs, 0);
+    charge(state, limitAmountMax, 0);
+    charge(state, limitAmountMax, 0);
     expect(Number.isSafeInteger(state.owed)).toBe(true);
-    expect(remainingOf(state, Number.MAX_SAFE_INTEGER)).toBe(amountMax);
+    expect(remainingOf(state, Number.MAX_SAFE_INTEGER)).toBe(limitAmountMax);
   });
 });

@@ -11,9 +11,8 @@
  * integers below 2^53, nothing is ever rounded, and the waiting times are exact to the millisecond. Readings of the clock are
  * rounded down to whole milliseconds, and windows are measured by the latest reading seen.
  */
+import { limitAmountMax } from "../kernel/bounds.ts";
 
-/** Costs and limits above this count as this; it keeps every intermediate value an exact integer. */
-export const amountMax = 1_000_000_000;
 /** Debt stops growing here, in amounts times milliseconds; reached only by absurd corrections. */
 const owedMax = 2 ** 52;
 /**
@@ -26,7 +25,7 @@ export const staleReadingMsMax = 1_000;
 export interface RateState {
   /** Length of the period, in whole milliseconds > 0, at most one hour. */
   readonly periodMs: number;
-  /** Amount per period and burst, an integer from 0 to {@link amountMax}; 0 admits nothing. */
+  /** Amount per period and burst, an integer from 0 to {@link limitAmountMax}; 0 admits nothing. */
   max: number;
   /** What is owed at `atMs`, times `periodMs`; an integer ≥ 0. Above `max × periodMs` only after a correction or a lowered limit. */
   owed: number;
@@ -44,12 +43,12 @@ export interface TakenSpan {
 
 /** The whole number that counts for a cost: rounded up, 0 for what is negative or no number. */
 export function wholeCost(cost: number): number {
-  return cost > 0 ? Math.min(Math.ceil(cost), amountMax) : 0;
+  return cost > 0 ? Math.min(Math.ceil(cost), limitAmountMax) : 0;
 }
 
 /** The whole number that counts for a limit: rounded down, 0 (nothing is admitted) for what is negative or no number. */
 export function wholeMax(max: number): number {
-  return max > 0 ? Math.min(Math.floor(max), amountMax) : 0;
+  return max > 0 ? Math.min(Math.floor(max), limitAmountMax) : 0;
 }
 
 /** A meter under which nothing is owed. */
@@ -134,7 +133,7 @@ export function giveBack(state: RateState, cost: number, span: TakenSpan): void 
  * @param difference true amount minus estimate, an integer of either sign
  */
 export function trueUp(state: RateState, difference: number, span: TakenSpan): void {
-  if (difference > 0) charge(state, Math.min(difference, amountMax), span.endedAtMs);
+  if (difference > 0) charge(state, Math.min(difference, limitAmountMax), span.endedAtMs);
   else if (difference < 0) giveBack(state, -difference, span);
 }
 

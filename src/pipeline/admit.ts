@@ -4,34 +4,107 @@
  */
 import { mintAdmission } from "../egress/admission.ts";
 import type { Shortage } from "../ledger/ledger.ts";
+import type { RefusedLimit } from "../limits/limit.ts";
+import type { GatewayError } from "../kernel/gateway-error.ts";
 import { newId, type Id } from "../kernel/ids.ts";
 import { nanoUsd } from "../kernel/money.ts";
 import { attributionOf } from "./attribution.ts";
 import type { AttemptOpening } from "./books.ts";
+import { termsOf } from "./charge.ts";
 import type { Admitted, Opened, Planned, PlannedTarget } from "./exchange.ts";
-import { refusalOf, takeRoom } from "./holds.ts";
+import { refusalOf, takeRoom, type NoRoom } from "./holds.ts";
+import { limitRefusal, takeTargetTurn, type Turn } from "./limits.ts";
+import { planInstead } from "./plan.ts";
 import type { Services } from "./services.ts";
 
 /**
- * The first target that there is room for goes first; those before it are left out.
+ * The first target that there is room for goes first; those before it are left out. Where no target has any, a budget without room
+ * may name another model, which is then tried in place of the one that was asked for, under its own limits; never one more after that.
  *
- * @throws GatewayError `client_budget_exceeded`, `client_model_unpriced`, `gateway_store_unavailable`; then nothing is held, nothing
+ * @param turn of the call under its limits, which moves to the model that serves
+ * @throws GatewayError `client_budget_exceeded`, `client_rate_limited`, `client_model_unpriced`, `gateway_store_unavailable`; then nothing is held, nothing
  *   was written and nothing was sent
  */
-export async function admit(services: Services, planned: Planned): Promise<Admitted> {
-  const { exchange, principal } = planned;
+export async function admit(services: Services, planned: Planned, turn: Turn | undefined): Promise<Admitted> {
+  const asked = await admitPlan(services, planned);
+  if ("admission" in asked) return asked;
+  const { shortages, refused, fault } = asked;
+  // A target with money and without room will have room again.
+  if (refused !== undefined) throw limitRefusal(refused, planned.principal);
+  for (const model of new Set(shortages.map(({ budget }) => budget.downgradeModel))) {
+    const other = model === undefined ? undefined : planInstead(planned, model);
+    if (other === undefined) continue;
+    turn?.move(other);
+    const instead = await admitPlan(services, other);
+    if ("admission" in instead) return instead;
+  }
+  throw shortages.length === 0 && fault !== undefined ? fault : refusalOf(services, planned, shortages);
+}
+
+/** What stands against each target of a plan. */
+interface Refused {
+  readonly shortages: readonly Shortage[];
+  /** Of the target whose limits open soonest. */
+  readonly refused: readonly RefusedLimit[] | undefined;
+  readonly fault: GatewayError | undefined;
+}
+
+async function admitPlan(services: Services, planned: Planned): Promise<Admitted | Refused> {
+  const { exchange, principal, targets } = planned;
   const shortages: Shortage[] = [];
-  for (const [index, target] of planned.targets.entries()) {
-    const room = takeRoom(services, planned, target, openingFor(services, planned, target, 1));
+  let refused: readonly RefusedLimit[] | undefined;
+  let fault: GatewayError | undefined;
+  for (const [index, target] of targets.entries()) {
+    const opening = openingFor(services, planned, target, 1);
+    if (isTooDear(services, planned, target, opening)) continue;
+    const room = await roomFor(services, planned, target, opening);
     if (!room.isFound) {
       shortages.push(...room.shortages);
+      fault ??= room.fault;
+      // What opens soonest is what is worth waiting for.
+      if (room.refused !== undefined && (refused === undefined || waitOf(room.refused) < waitOf(refused))) refused = room.refused;
       continue;
     }
     await written(services, room, services.books.openEntry(room.opening));
-    const targets = index === 0 ? planned.targets : planned.targets.slice(index);
-    return { ...planned, targets, admission: mintAdmission(exchange.requestId, principal.keyId), first: room };
+    return { ...planned, targets: index === 0 ? targets : targets.slice(index), admission: mintAdmission(exchange.requestId, principal.keyId), first: room };
   }
-  throw refusalOf(services, planned, shortages);
+  return { shortages, refused, fault };
+}
+
+type TargetRoom = ({ readonly isFound: true } & Opened) | (NoRoom & { readonly refused: readonly RefusedLimit[] | undefined });
+
+/** Room under the target's limits and under the budgets, or neither. */
+async function roomFor(services: Services, planned: Planned, target: PlannedTarget, opening: AttemptOpening): Promise<TargetRoom> {
+  for (let reading = services.ledger.recall(opening, opening.openedAtMs); reading !== undefined; reading = services.ledger.recall(opening, opening.openedAtMs)) await reading;
+  const turn = takeTargetTurn(services, planned, opening);
+  if ("refused" in turn) return { isFound: false, shortages: [], refused: turn.refused };
+  const { lease } = turn;
+  try {
+    const room = takeRoom(services, planned, target, opening);
+    if (room.isFound) return { ...room, lease };
+    lease?.cancel(services.clock.monotonic());
+    return { ...room, refused: undefined };
+  } catch (fault) {
+    lease?.cancel(services.clock.monotonic());
+    throw fault;
+  }
+}
+
+/**
+ * Whether the operator wants a target left out for its price: each at its own for this very call. Where the plan's first has none there
+ * is nothing to compare with.
+ */
+export function isTooDear({ estimates }: Services, planned: Planned, target: PlannedTarget, opening: AttemptOpening): boolean {
+  const { failoverPriceMaxPpm } = planned.exchange.snapshot.config.spending;
+  if (failoverPriceMaxPpm === undefined || target === planned.preferred) return false;
+  const first = estimates.forCall(planned, planned.preferred, opening)?.demands[0];
+  const own = estimates.forCall(planned, target, opening)?.demands[0];
+  if (first === undefined) return false;
+  return own === undefined || own.expected * 1_000_000n > first.expected * failoverPriceMaxPpm;
+}
+
+function waitOf(refused: readonly RefusedLimit[]): number {
+  return Math.max(...refused.map(({ retryAfterMs }) => retryAfterMs ?? Number.POSITIVE_INFINITY));
 }
 
 /**
@@ -40,18 +113,19 @@ export async function admit(services: Services, planned: Planned): Promise<Admit
  * @throws GatewayError as {@link admit}
  */
 export async function openNext(services: Services, admitted: Admitted, target: PlannedTarget, ordinal: number): Promise<Opened | undefined> {
-  const room = takeRoom(services, admitted, target, openingFor(services, admitted, target, ordinal));
+  const room = await roomFor(services, admitted, target, openingFor(services, admitted, target, ordinal));
   if (!room.isFound) return undefined;
   await written(services, room, services.books.openAttempt(room.opening));
   return room;
 }
 
 /** Room for an attempt that could not be written is room for others. */
-async function written(services: Services, { hold }: Opened, writing: Promise<void>): Promise<void> {
+async function written(services: Services, { hold, lease }: Opened, writing: Promise<void>): Promise<void> {
   try {
     await writing;
   } catch (fault) {
     if (hold !== undefined) services.ledger.release(hold);
+    lease?.cancel(services.clock.monotonic());
     throw fault;
   }
 }
@@ -77,6 +151,8 @@ function openingFor(services: Services, planned: Planned, target: PlannedTarget,
     targetId: target.target.id,
     isStreaming: facts.isStreaming,
     requestBytes: payload.bytes.length,
+    ...termsOf(exchange.snapshot.config.spending, target, principal.teamId),
     holdNanoUsd: nanoUsd(0n),
+    strictHoldNanoUsd: nanoUsd(0n),
   };
 }

@@ -5,6 +5,7 @@
 import type { Id } from "../kernel/ids.ts";
 import type { NanoUsd } from "../kernel/money.ts";
 import type { TokenCounts, UsageSource } from "../kernel/usage.ts";
+import type { Payer } from "../ledger/scope.ts";
 
 /** What is known before an attempt leaves. */
 export interface AttemptOpening {
@@ -34,8 +35,16 @@ export interface AttemptOpening {
   readonly targetId: string;
   readonly isStreaming: boolean;
   readonly requestBytes: number;
+  /** Absent: the caller. */
+  readonly payer?: Payer;
+  /** The caller's own login is billed; absent: false. */
+  readonly isNotional?: boolean;
+  /** What is charged for the cost, parts per million of it, integer ≥ 0; absent: the cost itself. */
+  readonly marginPpm?: number;
   /** Room kept under budgets; 0 where none binds. */
   readonly holdNanoUsd: NanoUsd;
+  /** The same under strict budgets: the most it can cost; 0 where none binds. */
+  readonly strictHoldNanoUsd: NanoUsd;
 }
 
 /** How an attempt ended. `cut`: a budget had no room for more of it. */
@@ -53,7 +62,14 @@ export interface AttemptClosing {
   readonly serverToolUses: Readonly<Record<string, number>>;
   /** The model the reply names, else the one sent. */
   readonly servedModel: string;
+  /** What the provider bills. */
   readonly costNanoUsd: NanoUsd;
+  /** What counts under budgets: the cost with the caller's margin. Absent: the cost. */
+  readonly chargeNanoUsd?: NanoUsd;
+  /** It was given up for another try, so that its caller has seen nothing of it; absent: false. */
+  readonly isWasted?: boolean;
+  /** As the opening has it, or the platform for what was wasted. */
+  readonly payer?: Payer;
   /** Ids of the price rows used, comma separated; empty when nothing was priced. */
   readonly priceRow: string;
   /** Priced by a stand-in; an adjusting entry follows when the true price is known. */
@@ -80,7 +96,7 @@ export interface Books {
   openEntry(opening: AttemptOpening): Promise<void>;
   /** Opens a further attempt of an open request; as `openEntry` otherwise. */
   openAttempt(opening: AttemptOpening): Promise<void>;
-  /** What is held for an open attempt from now on. Written with the next commit; nobody waits for it, and a store that is down loses it. */
+  /** What is held for an open attempt from now on. Written with the next commit; nobody waits for it. */
   raiseHold(attemptId: Id<"att">, holdNanoUsd: NanoUsd): void;
   /**
    * Closes an attempt. Kept in memory and tried again while the store is down, so it never rejects; a second closing of

@@ -1,10 +1,12 @@
 /** Composes the closing entry of an attempt from what was observed, and hands it to the journal; once per attempt, on every exit. */
 import { priceUsage } from "../metering/pricing.ts";
 import { nanoUsd, formatUsd } from "../kernel/money.ts";
-import { totalCounts, zeroCounts, type Usage } from "../kernel/usage.ts";
+import { totalCounts, zeroCounts, type Usage, type UsageSource } from "../kernel/usage.ts";
 import type { AttemptOutcome } from "./books.ts";
+import { chargeOf } from "./charge.ts";
 import type { Attempt, Exchange, PlannedTarget } from "./exchange.ts";
 import { settleHold } from "./holds.ts";
+import { amountsOf } from "./limits.ts";
 import { pricingContext } from "./pricing-context.ts";
 import type { Services } from "./services.ts";
 
@@ -24,6 +26,8 @@ export interface Ending {
   readonly firstEventMs: number | undefined;
   readonly responseBytes: number;
   readonly upstreamRequestId: string | undefined;
+  /** It is given up for another target; absent: false. */
+  readonly isWasted?: boolean;
 }
 
 /** Never throws and never waits: the journal keeps a closing until it is written. */
@@ -36,7 +40,10 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
   exchange.report.costUsd = formatUsd(costNanoUsd, 6);
   exchange.report.outcome = ending.outcome;
   const source = usage?.source ?? (ending.billing === "unknown" ? "unresolved" : "none");
-  settleHold(services, attempt, costNanoUsd, source);
+  const isWasted = ending.isWasted === true;
+  const { payer, charge } = chargeOf(exchange.snapshot.config.spending, opening, { cost: costNanoUsd, isWasted });
+  settleHold(services, attempt, { charge, payer, source });
+  noteTokens(services, exchange, attempt, { usage, source });
   services.estimates.learn(attempt);
   void services.books.closeEntry({
     attemptId: opening.attemptId,
@@ -48,6 +55,9 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
     serverToolUses: usage?.serverToolUses ?? {},
     servedModel: observer.servedModel() ?? planned.upstreamModel,
     costNanoUsd,
+    chargeNanoUsd: charge,
+    payer,
+    isWasted,
     priceRow: price?.priceRows ?? "",
     isProvisional: price?.isProvisional ?? false,
     isUnpriced: price?.isUnpriced ?? false,
@@ -58,6 +68,16 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
     upstreamRequestId: ending.upstreamRequestId ?? null,
     loss: attempt.loss.join(", "),
   });
+}
+
+/** Frees the attempt's place under its target's limits, and adds to what the call has used. */
+function noteTokens({ clock }: Services, { report, snapshot }: Exchange, { lease }: Attempt, { usage, source }: { readonly usage: Usage | undefined; readonly source: UsageSource }): void {
+  const counts = usage === undefined ? zeroCounts : totalCounts(usage);
+  const tokens = { input: counts.input + counts.cacheWrite5m + counts.cacheWrite1h, cacheRead: counts.cacheRead, output: counts.output };
+  const isKnown = source !== "unresolved";
+  lease?.end(isKnown ? amountsOf(snapshot, tokens) : undefined, clock.monotonic());
+  const sum = report.tokens;
+  report.tokens = sum === undefined || !isKnown ? undefined : { input: sum.input + tokens.input, cacheRead: sum.cacheRead + tokens.cacheRead, output: sum.output + tokens.output };
 }
 
 /** What the attempt costs by the prices of its snapshot. */

@@ -11,6 +11,7 @@ import { inClientsForm } from "./error-form.ts";
 import type { Exchange, Planned, PlannedTarget } from "./exchange.ts";
 import { identify } from "./identify.ts";
 import { operatorWords } from "./operator-words.ts";
+import { takeTurn, type Turn } from "./limits.ts";
 import { plan } from "./plan.ts";
 import { receive } from "./receive.ts";
 import { refuse } from "./refuse.ts";
@@ -23,8 +24,10 @@ const replyBytesMax = 1024 * 1024;
 /** Serves one `count_tokens` request to its end. Never rejects. */
 export async function handleCountTokens(services: Services, exchange: Exchange): Promise<void> {
   const watch = start(services, exchange);
+  let turn: Turn | undefined;
   try {
     const planned = plan(await receive(services, identify(services, exchange)));
+    turn = takeTurn(services, planned);
     const target = planned.targets[0]!;
     exchange.report.provider = target.place.name;
     exchange.report.targetId = target.target.id;
@@ -50,6 +53,7 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
   } catch (fault) {
     refuse(services, exchange, asGatewayError(fault));
   } finally {
+    turn?.leave();
     finish(services, exchange, watch);
   }
 }

@@ -4,7 +4,7 @@ import type { TokenCounts, Usage } from "../kernel/usage.ts";
 import type { Demand } from "../ledger/ledger.ts";
 import type { RequestedVariant } from "../metering/price-sheet.ts";
 import type { AttemptOpening } from "./books.ts";
-import type { Attempt, Exchange, Planned, PlannedTarget, Received } from "./exchange.ts";
+import type { Attempt, Exchange, Planned, PlannedTarget } from "./exchange.ts";
 
 /** What an attempt is expected to use, worked out before it is sent. */
 export interface CallEstimate {
@@ -24,6 +24,9 @@ export interface RunningCost {
   charactersFor(nanoUsd: bigint): number;
 }
 
+/** What tells which calls a call resembles. */
+export type CallIdentity = Pick<AttemptOpening, "keyId" | "sessionId" | "agentId" | "model" | "requestBytes" | "openedAtMs">;
+
 export interface Estimates {
   /** Undefined where the model has no price. */
   forCall(planned: Planned, target: PlannedTarget, opening: AttemptOpening): CallEstimate | undefined;
@@ -32,6 +35,6 @@ export interface Estimates {
   usage(attempt: Attempt): Usage;
   /** Learns from an attempt that ended with its provider's own report; nothing from others. */
   learn(attempt: Attempt): void;
-  /** Tokens of a call before anything is known of its price. */
-  tokens(received: Received, keyId: string): { readonly input: number; readonly output: number };
+  /** Tokens of a call before it is sent: its input apart from what its session is likely to read from the prompt cache. */
+  tokens(call: CallIdentity, outputTokensMax: number | undefined): { readonly input: number; readonly cacheRead: number; readonly output: number };
 }

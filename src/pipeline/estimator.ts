@@ -10,7 +10,7 @@ import { priceUsage } from "../metering/pricing.ts";
 import { endedUsage, runningUsage, type RunningInput } from "../metering/running-cost.ts";
 import { createSessionMemory } from "../metering/session-memory.ts";
 import type { AttemptOpening } from "./books.ts";
-import type { Estimates } from "./estimates.ts";
+import type { CallIdentity, Estimates } from "./estimates.ts";
 import type { Attempt, Planned, PlannedTarget } from "./exchange.ts";
 import { pricingContext } from "./pricing-context.ts";
 
@@ -88,15 +88,23 @@ export function createEstimates(clock: Clock): Estimates {
       if (conversation === undefined) return;
       sessions.note(conversation, model, { parts: reply.parts, requestBytes, hasOneHourCache: cacheWrite1h > 0 || estimate?.input.cacheWrite1h !== 0, atMs: clock.now() });
     },
-    tokens({ facts, payload }, keyId) {
-      const habit = learned.output(keyId, facts.model);
-      return { input: Math.ceil(payload.bytes.length / learned.bytesPerToken(facts.model)), output: Math.min(habit.mean, facts.outputTokensMax ?? habit.mean) };
+    tokens(call, outputTokensMax) {
+      const { keyId, model, requestBytes, openedAtMs } = call;
+      const bytesPerToken = learned.bytesPerToken(model);
+      const conversation = conversationOf(call);
+      const warm = conversation === undefined ? undefined : sessions.next(conversation, model, { requestBytes, bytesPerToken, nowMs: openedAtMs });
+      const mean = learned.mean(keyId, model);
+      return {
+        input: warm === undefined ? Math.ceil(requestBytes / bytesPerToken) : warm.cacheWrite + warm.input,
+        cacheRead: warm?.cacheRead ?? 0,
+        output: Math.min(mean, outputTokensMax ?? mean),
+      };
     },
   };
 }
 
 /** Agents of a session run side by side, each with a prompt of its own; and ids are chosen by clients, so a key's are its own. */
-function conversationOf({ keyId, sessionId, agentId }: AttemptOpening): string | undefined {
+function conversationOf({ keyId, sessionId, agentId }: CallIdentity): string | undefined {
   return sessionId === null ? undefined : `${keyId} ${sessionId} ${agentId ?? ""}`;
 }
 

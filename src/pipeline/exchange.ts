@@ -8,6 +8,7 @@ import type { Admission } from "../egress/admission.ts";
 import type { UpstreamReply } from "../egress/reply.ts";
 import type { Principal } from "../identity/principal.ts";
 import type { Hold } from "../ledger/ledger.ts";
+import type { Lease } from "../limits/limit.ts";
 import type { Cancellation } from "../kernel/cancellation.ts";
 import type { GatewayError } from "../kernel/gateway-error.ts";
 import type { Id } from "../kernel/ids.ts";
@@ -46,6 +47,8 @@ export interface Report {
   targetId: string | undefined;
   isStreaming: boolean;
   attempts: number;
+  /** Of all attempts so far; undefined while one of them is not known. */
+  tokens: { input: number; cacheRead: number; output: number } | undefined;
   requestBytes: number;
   /** Time spent waiting for the client's body. */
   uploadMs: number;
@@ -76,12 +79,18 @@ export interface Received extends Identified {
 /** A target ready to be tried. */
 export interface PlannedTarget extends RouteTarget {
   readonly place: Place;
+  /** Variant of price that the place's settings decide, or with a client's own login its URL. */
+  readonly priceRegion: string | undefined;
 }
 
 export interface Planned extends Received {
   readonly route: Route;
   /** In order, at least one. */
   readonly targets: readonly PlannedTarget[];
+  /** The first of the plan, whether or not there is room for it: what others may cost is measured by it. */
+  readonly preferred: PlannedTarget;
+  /** The name that the client asked for where a budget without room named another model; absent: what was asked for serves. */
+  readonly downgradedFrom?: string;
 }
 
 export interface Admitted extends Planned {
@@ -96,6 +105,8 @@ export interface Opened {
   readonly hold: Hold | undefined;
   /** What the room was worked out from. */
   readonly estimate: CallEstimate | undefined;
+  /** Its place under the limits of its target; none where there are none. */
+  readonly lease: Lease | undefined;
 }
 
 /** One try, open in the ledger, with what has come of it so far. */

@@ -5,7 +5,7 @@
  */
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { headerValue } from "../wire/headers.ts";
-import { openNext } from "./admit.ts";
+import { isTooDear, openNext } from "./admit.ts";
 import { attemptTarget, forgoBeta, type AttemptResult } from "./attempt.ts";
 import { closeAttempt, type Billing } from "./close.ts";
 import type { AttemptOutcome } from "./books.ts";
@@ -16,24 +16,25 @@ import { isSuccess, judge } from "./verdict.ts";
 /** @throws GatewayError the last target's fault, when none gave a reply for the client; every attempt is closed then */
 export async function failover(services: Services, admitted: Admitted): Promise<Committed> {
   const { exchange } = admitted;
-  const waiting = [...admitted.targets];
+  let waiting = [...admitted.targets];
   let lastFault: GatewayError | undefined;
   let hasDroppedBeta = false;
   for (let ordinal = 1; waiting.length > 0; ordinal++) {
     const target = waiting.shift()!;
     const opened = ordinal === 1 ? admitted.first : await openNext(services, admitted, target, ordinal);
-    // A place that is too dear for what is left is left out, like one that is down.
+    // A place that is too dear is left out, like one that is down.
     if (opened === undefined) continue;
     exchange.report.attempts = ordinal;
     exchange.report.provider = target.place.name;
     exchange.report.targetId = target.target.id;
     const result = await attemptTarget(services, admitted, target, opened);
+    if (!isServed(result)) waiting = waiting.filter((other) => !isTooDear(services, admitted, other, opened.opening));
     const verdict = await judge(result, waiting.length === 0, admitted.payload.bytes);
     if (verdict.kind === "commit") return { ...admitted, ...verdict.result };
     lastFault = verdict.fault;
-    closeFailed(services, admitted, result);
-    if (exchange.ending.reason !== undefined) throw lastFault;
-    if (verdict.kind === "stop" || mustStop(result)) throw lastFault;
+    const isLast = exchange.ending.reason !== undefined || verdict.kind === "stop" || mustStop(result);
+    closeFailed(services, admitted, result, !isLast && waiting.length > 0);
+    if (isLast) throw lastFault;
     if (verdict.kind === "again") {
       if (hasDroppedBeta || !forgoBeta(services, admitted, { plannedTarget: target, refusedBeta: verdict.refusedBeta, loss: result.attempt.loss })) throw lastFault;
       hasDroppedBeta = true;
@@ -43,12 +44,17 @@ export async function failover(services: Services, admitted: Admitted): Promise<
   throw lastFault ?? new GatewayError("gateway_internal", { internal: "a plan without targets" });
 }
 
+function isServed(result: AttemptResult): boolean {
+  return result.kind === "reply" && isSuccess(result.reply.status);
+}
+
 /** A request that a place cannot take as it is, found before anything was sent, is the client's to mend. */
 function mustStop(result: AttemptResult): boolean {
   return result.kind === "fault" && !result.wasSent && result.fault.spec.blame === "client" && result.fault.code !== "client_closed";
 }
 
-function closeFailed(services: Services, { exchange }: Admitted, result: AttemptResult): void {
+/** @param isWasted nothing of it is told to the caller, since others are tried */
+function closeFailed(services: Services, { exchange }: Admitted, result: AttemptResult, isWasted: boolean): void {
   const isReply = result.kind === "reply";
   if (isReply) result.reply.abort();
   closeAttempt(services, exchange, {
@@ -59,6 +65,7 @@ function closeFailed(services: Services, { exchange }: Admitted, result: Attempt
     firstEventMs: undefined,
     responseBytes: 0,
     upstreamRequestId: isReply ? upstreamRequestId(result.reply.headers) : undefined,
+    isWasted,
   });
 }
 

@@ -4,29 +4,36 @@
  */
 import { secondsUntilRoom, refusalText } from "../ledger/refusal-text.ts";
 import type { Shortage } from "../ledger/ledger.ts";
+import type { Payer } from "../ledger/scope.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { nanoUsd } from "../kernel/money.ts";
 import type { AttemptOpening } from "./books.ts";
+import { chargedDemands, chargedRunning } from "./charge.ts";
 import type { Attempt, Opened, Planned, PlannedTarget } from "./exchange.ts";
 import { accessibleModels } from "./plan.ts";
 import type { Services } from "./services.ts";
+import { demandsOfUnpriced } from "./unpriced.ts";
 
 /** An opening with the room that was found for it. */
-export type Room = ({ readonly isFound: true } & Opened) | { readonly isFound: false; readonly shortages: readonly Shortage[] };
+export type Room = ({ readonly isFound: true } & Opened) | NoRoom;
 
-/**
- * @param opening without its hold
- * @throws GatewayError `client_model_unpriced` where a budget binds and the model has no price
- */
+/** Budgets without room, or what else stands against it. */
+export interface NoRoom {
+  readonly isFound: false;
+  readonly shortages: readonly Shortage[];
+  readonly fault?: GatewayError;
+}
+
+/** @param opening without its hold */
 export function takeRoom(services: Services, planned: Planned, target: PlannedTarget, opening: AttemptOpening): Room {
   const { ledger, estimates } = services;
-  // What a caller pays for itself is recorded, and capped by nobody.
-  if (target.target.credential === "client" || !ledger.isBound(opening)) return { isFound: true, opening, hold: undefined, estimate: undefined };
+  if (!ledger.isBound(opening)) return { isFound: true, opening, hold: undefined, estimate: undefined, lease: undefined };
   const estimate = estimates.forCall(planned, target, opening);
-  if (estimate === undefined) throw new GatewayError("client_model_unpriced", { internal: `${target.place.provider.id}/${target.upstreamModel} has no price` });
-  const decision = ledger.admit(opening.attemptId, opening, estimate.demands, opening.openedAtMs);
+  const demands = estimate?.demands ?? demandsOfUnpriced(services, planned, target);
+  if (demands === undefined) return { isFound: false, shortages: [], fault: new GatewayError("client_model_unpriced", { internal: `${target.place.provider.id}/${target.upstreamModel} has no price` }) };
+  const decision = ledger.admit(opening.attemptId, opening, chargedDemands(demands, opening), opening.openedAtMs);
   if (!decision.isAdmitted) return { isFound: false, shortages: decision.shortages };
-  return { isFound: true, opening: { ...opening, holdNanoUsd: nanoUsd(decision.hold.amount) }, hold: decision.hold, estimate };
+  return { isFound: true, opening: { ...opening, holdNanoUsd: nanoUsd(decision.hold.amount), strictHoldNanoUsd: nanoUsd(decision.hold.strictAmount) }, hold: decision.hold, estimate, lease: undefined };
 }
 
 /** The refusal of a call that no target has room for. */
@@ -66,7 +73,7 @@ const unheld: HoldWatch = { afterEvents: () => undefined };
 export function watchHold(services: Services, planned: Planned, attempt: Attempt): HoldWatch {
   const { hold, observer, opening } = attempt;
   if (hold === undefined) return unheld;
-  const running = services.estimates.running(planned.exchange, attempt);
+  const running = chargedRunning(services.estimates.running(planned.exchange, attempt), opening);
   let isTrue = false;
   /** Below this many characters of output what is held is certainly enough. */
   let enoughUntil = 0;
@@ -78,16 +85,15 @@ export function watchHold(services: Services, planned: Planned, attempt: Attempt
       const observed = observer.observed();
       // What the reply has cost is known then, and is booked at its end.
       if (observed.stage === "final") return undefined;
-      const nowMs = services.clock.now();
       const before = hold.amount;
       const cost = running.soFar(observed);
       let shortage: Shortage | undefined;
       if (!isTrue) {
         isTrue = true;
-        shortage = services.ledger.trueUp(hold, running.expected(observed), nowMs);
+        shortage = services.ledger.trueUp(hold, running.expected(observed));
       }
       // An eighth more than it takes, so that a long reply does not ask at every event.
-      if (cost > hold.amount) shortage ??= services.ledger.raise(hold, cost + cost / 8n, nowMs);
+      if (cost > hold.amount) shortage ??= services.ledger.raise(hold, cost, cost + cost / 8n);
       enoughUntil = characters + running.charactersFor(hold.amount - cost);
       if (hold.amount > before) services.books.raiseHold(opening.attemptId, nanoUsd(hold.amount));
       return shortage === undefined ? undefined : refusalOf(services, planned, [shortage]);
@@ -95,9 +101,18 @@ export function watchHold(services: Services, planned: Planned, attempt: Attempt
   };
 }
 
-/** Ends the hold with what the attempt cost. */
-export function settleHold({ ledger }: Services, { hold }: Attempt, cost: bigint, source: "reported" | "estimated" | "unresolved" | "none"): void {
-  if (hold === undefined) return;
-  if (source === "none") ledger.release(hold);
-  else ledger.settle(hold, source === "unresolved" ? hold.amount : cost, source);
+/** What an attempt counts for at its end; `none`: for nothing. */
+export interface Settlement {
+  readonly charge: bigint;
+  readonly payer: Payer;
+  readonly source: "reported" | "estimated" | "unresolved" | "none";
+}
+
+/** Ends the hold. An attempt that began before any budget bound it counts at its end. */
+export function settleHold({ ledger }: Services, { hold, opening }: Attempt, { charge, payer, source }: Settlement): void {
+  if (source === "none") {
+    if (hold !== undefined) ledger.release(hold);
+  } else if (hold !== undefined && source === "unresolved") ledger.abandon(hold, payer);
+  else if (hold !== undefined) ledger.settle(hold, charge, source, payer);
+  else ledger.restore({ spender: payer === (opening.payer ?? "caller") ? opening : { ...opening, payer }, dispatchedAtMs: opening.openedAtMs, amountNanoUsd: source === "unresolved" ? 0n : charge, source });
 }

@@ -14,10 +14,17 @@ export function identify(services: Services, exchange: Exchange): Identified {
   return { exchange, principal, keyHeader: result.header, notice: result.notice, clientCredential: clientCredential(services, exchange, result.header) };
 }
 
-/** An AWS client signs with its own AWS keys unless it is told not to; a signature names nobody here. */
+/** A login of the client's own names nobody here; the sentence says where the key goes beside it, or in its place. */
 function refusal({ request, ingress }: Exchange, code: "client_key_missing" | "client_key_invalid"): GatewayError {
-  if (ingress.envelope !== "bedrock" || request.headers.authorization?.startsWith("AWS4-HMAC-SHA256") !== true) return new GatewayError(code);
-  const publicText = "This request is signed with AWS keys, which say nothing about a Tollgate key: set CLAUDE_CODE_SKIP_BEDROCK_AUTH=1 and put the key in ANTHROPIC_AUTH_TOKEN, or use it as AWS_BEARER_TOKEN_BEDROCK.";
+  const { authorization = "" } = request.headers;
+  if (ingress.envelope === "bedrock" && authorization.startsWith("AWS4-HMAC-SHA256")) {
+    const publicText = "This request is signed with AWS keys, which say nothing about a Tollgate key: set CLAUDE_CODE_SKIP_BEDROCK_AUTH=1 and put the key in ANTHROPIC_AUTH_TOKEN, or use it as AWS_BEARER_TOKEN_BEDROCK.";
+    return new GatewayError(code, { publicText });
+  }
+  const isOwnLogin = /^bearer +sk-ant-oat/i.test(authorization) || (ingress.hasCloudNames && /^bearer +(?!sk-)/i.test(authorization));
+  if (!isOwnLogin) return new GatewayError(code);
+  // Claude Code from 1.0.40 on sends the key of ANTHROPIC_AUTH_TOKEN nowhere when it has a login of its own (measured up to 2.1.330).
+  const publicText = "The login in Authorization is none of this gateway's, and no valid Tollgate key came beside it: send the key in a header of its own, in Claude Code with ANTHROPIC_CUSTOM_HEADERS=\"x-litellm-api-key: YOUR_KEY\".";
   return new GatewayError(code, { publicText });
 }
 

@@ -11,20 +11,37 @@ import type { Place, Snapshot } from "./snapshot.ts";
  *   only targets with the caller's own login serve the model and none was sent
  */
 export function plan(received: Received): Planned {
-  const { exchange, facts, principal } = received;
-  const { snapshot } = exchange;
-  const route = accessibleRoute(received, facts.model);
-  // A key that may use everything, in front of routes that take every Claude name, has no narrower right to check.
-  if (!snapshot.routes.isOpen || (principal.key !== undefined && principal.key.models.length > 0)) {
-    for (const model of facts.furtherModels(received.payload.bytes)) checkFurtherModel(received, route, model);
-  }
-  const targets = route.targets.flatMap((target): PlannedTarget[] => {
-    const place = snapshot.places.get(target.target.provider);
-    const isUsable = place !== undefined && (target.target.credential === "provider" || hasLoginFor(received, place));
-    return isUsable ? [{ ...target, upstreamModel: place.provider.modelName?.(target.upstreamModel, place.settings) ?? target.upstreamModel, place }] : [];
+  const route = accessibleRoute(received, received.facts.model);
+  const refused = refusedFurtherModel(received, route);
+  if (refused !== undefined) throw modelUnavailable(received, refused);
+  const [preferred, ...others] = usableTargets(received, route);
+  if (preferred === undefined) throw new GatewayError("gateway_credential_missing", { internal: `key ${received.principal.keyId}` });
+  return { ...received, route, preferred, targets: [preferred, ...others] };
+}
+
+/** The same request for another model, by the operator's name for it; undefined where the caller may not use it, or nothing serves it for this caller. */
+export function planInstead(planned: Planned, model: string): Planned | undefined {
+  const route = planned.exchange.snapshot.routes.resolve(model);
+  if (route === undefined || route.publicName === planned.route.publicName || !mayUseRoute(planned.principal, route)) return undefined;
+  if (refusedFurtherModel(planned, route) !== undefined) return undefined;
+  const [preferred, ...others] = usableTargets(planned, route);
+  return preferred === undefined ? undefined : { ...planned, route, preferred, targets: [preferred, ...others], downgradedFrom: planned.facts.model };
+}
+
+function usableTargets(received: Received, route: Route): readonly PlannedTarget[] {
+  const { exchange } = received;
+  return route.targets.flatMap((target): PlannedTarget[] => {
+    const place = exchange.snapshot.places.get(target.target.provider);
+    const isClientPaid = target.target.credential === "client";
+    if (place === undefined || (isClientPaid && !hasLoginFor(received, place))) return [];
+    const { provider, settings } = place;
+    return [{
+      ...target,
+      upstreamModel: provider.modelName?.(target.upstreamModel, settings) ?? target.upstreamModel,
+      place,
+      priceRegion: provider.priceRegion?.(settings, isClientPaid ? exchange.ingress.clientProject : undefined),
+    }];
   });
-  if (targets.length === 0) throw new GatewayError("gateway_credential_missing", { internal: `key ${principal.keyId}` });
-  return { ...received, route, targets };
 }
 
 function hasLoginFor({ exchange, clientCredential }: Received, { provider }: Place): boolean {
@@ -48,13 +65,19 @@ function mayUseRoute(principal: Principal, route: Route): boolean {
 /**
  * A model named beside `model` reaches the upstream as it is written, so it must be one that this key may use under that very
  * name at that very place: an alias, or a name that means another model there, would be a way around the key's rights.
+ *
+ * @returns the first that is not
  */
-function checkFurtherModel(received: Received, route: Route, model: string): void {
-  const { exchange, principal } = received;
-  const further = exchange.snapshot.routes.resolve(model);
+function refusedFurtherModel({ exchange, facts, payload, principal }: Received, route: Route): string | undefined {
+  const { routes } = exchange.snapshot;
+  // A key that may use everything, in front of routes that take every Claude name, has no narrower right to check.
+  if (routes.isOpen && (principal.key === undefined || principal.key.models.length === 0)) return undefined;
   const providers = route.targets.map(({ target }) => target.provider);
-  const isSame = further?.targets.some(({ target, upstreamModel }) => upstreamModel === model && providers.includes(target.provider)) === true;
-  if (further === undefined || !isSame || !mayUseRoute(principal, further)) throw modelUnavailable(received, model);
+  return facts.furtherModels(payload.bytes).find((model) => {
+    const further = routes.resolve(model);
+    const isSame = further?.targets.some(({ target, upstreamModel }) => upstreamModel === model && providers.includes(target.provider)) === true;
+    return further === undefined || !isSame || !mayUseRoute(principal, further);
+  });
 }
 
 /** Whether a caller may use a name, listed or not. */

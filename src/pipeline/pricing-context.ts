@@ -7,10 +7,10 @@ import type { Snapshot } from "./snapshot.ts";
 const namesMax = 1_000;
 const kept = new WeakMap<Snapshot, Map<string, PricingContext>>();
 
-export function pricingContext(snapshot: Snapshot, { place, target, upstreamModel }: PlannedTarget): PricingContext {
+export function pricingContext(snapshot: Snapshot, { place, target, upstreamModel, priceRegion }: PlannedTarget): PricingContext {
   let contexts = kept.get(snapshot);
   if (contexts === undefined) kept.set(snapshot, (contexts = new Map()));
-  const id = `${target.id} ${upstreamModel}`;
+  const id = `${target.id} ${upstreamModel} ${priceRegion ?? ""}`;
   const known = contexts.get(id);
   if (known !== undefined) return known;
   const context: PricingContext = {
@@ -18,7 +18,7 @@ export function pricingContext(snapshot: Snapshot, { place, target, upstreamMode
     upstreamModel,
     priceModel: target.priceModel,
     override: target.price,
-    region: place.provider.priceRegion?.(place.settings),
+    region: priceRegion,
     book: snapshot.priceBook,
     prices: snapshot.config.prices,
   };

@@ -7,7 +7,7 @@ import type { ReplyConsumer, UpstreamReply } from "../egress/reply.ts";
 import { plainReplyHoldBytesMax, plainReplyMeterBytesMax } from "../kernel/bounds.ts";
 import { asGatewayError, GatewayError, internalWords } from "../kernel/gateway-error.ts";
 import { releaseMemory } from "../kernel/memory.ts";
-import { formatUsd } from "../kernel/money.ts";
+import { charged, formatUsd, nanoUsd } from "../kernel/money.ts";
 import { decodeFor, decodeWhole } from "../wire/content-coding.ts";
 import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
 import type { AttemptOutcome } from "./books.ts";
@@ -80,6 +80,7 @@ function commit(services: Services, committed: Committed, replyHeaders: readonly
     ...extra,
   );
   if (attempt.loss.length > 0) headers.push("x-tollgate-loss", attempt.loss.join(", ").replace(/[^ -~]/g, "?").slice(0, 4_096));
+  if (committed.downgradedFrom !== undefined) headers.push("x-tollgate-downgraded-from", committed.downgradedFrom.replace(/[^ -~]/g, "?"));
   if (committed.notice !== undefined) headers.push("x-tollgate-notice", committed.notice);
   exchange.response.writeHead(reply.status, headers);
 }
@@ -287,7 +288,7 @@ async function meterPlain(services: Services, committed: Committed, whole: Buffe
 function costHeader(services: Services, { exchange, attempt, reply }: Committed): string[] {
   if (reply.status >= 400) return [];
   const price = priced(exchange, attempt.planned, services.estimates.usage(attempt));
-  return ["x-litellm-response-cost", formatUsd(price.costNanoUsd, 0)];
+  return ["x-litellm-response-cost", formatUsd(nanoUsd(charged(price.costNanoUsd, attempt.opening.marginPpm)), 0)];
 }
 
 /** Whatever the observer does, the pass goes on. */

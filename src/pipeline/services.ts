@@ -2,6 +2,7 @@
 import type { RefusalLog } from "../audit/refusals.ts";
 import type { Dialer } from "../egress/dialer.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import type { Limiter } from "../limits/limiter.ts";
 import type { Authenticator } from "../identity/authenticate.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { Log } from "../telemetry/log.ts";
@@ -17,6 +18,7 @@ export interface Services {
   readonly books: Books;
   readonly ledger: Ledger;
   readonly estimates: Estimates;
+  readonly limiter: Limiter;
   readonly dialer: Dialer;
   readonly watch: StreamWatch;
   readonly refusals: RefusalLog;

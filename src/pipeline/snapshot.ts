@@ -1,5 +1,6 @@
 /** The immutable view one request has of the configuration. A new configuration makes a new snapshot; running requests keep theirs. */
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { LimitRules } from "../limits/limit-rules.ts";
 import type { PriceBook } from "../metering/price-book.ts";
 import type { Destination, Provider } from "../providers/provider.ts";
 import type { RouteTable } from "../routing/route.ts";
@@ -19,4 +20,5 @@ export interface Snapshot {
   readonly routes: RouteTable;
   readonly places: ReadonlyMap<string, Place>;
   readonly priceBook: PriceBook;
+  readonly limitRules: LimitRules;
 }

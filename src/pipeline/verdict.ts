@@ -2,6 +2,7 @@
 import type { UpstreamReply } from "../egress/reply.ts";
 import { errorReplyBytesMax } from "../kernel/bounds.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
+import { plainSentence } from "../providers/error-reply.ts";
 import type { ReplyVerdict } from "../providers/provider.ts";
 import { decodeWhole } from "../wire/content-coding.ts";
 import { headerValue } from "../wire/headers.ts";
@@ -38,7 +39,8 @@ export async function judge(result: AttemptResult, isLast: boolean, request: Buf
   const verdict = place.provider.classify(status, ownsCredential);
   if (verdict === "credential") return { kind: "next", fault: credentialRejected(attempt.planned, status, "") };
   if (verdict === "deliver" || isLast) return { kind: "commit", result };
-  return { kind: "next", fault: new GatewayError("upstream_unreachable", { internal: `status ${status}` }) };
+  // Told only where no other target turns out to have room; its own words are gone by then.
+  return { kind: "next", fault: told({ replyClass: verdict, told: plainSentence(status, headers) }, reply, "not read") };
 }
 
 export function isSuccess(status: number): boolean {

@@ -14,7 +14,7 @@ export const awsAddress = z
 
 /** Members of a settings schema. */
 export const awsLoginShape = {
-  region: z.string().regex(/^[a-z]{2}(?:-[a-z]+)+-\d{1,2}$/, "must be an AWS region such as eu-central-1").meta({ description: "AWS region of the place, such as `eu-central-1`." }),
+  region: z.string().regex(/^[a-z]{2,5}(?:-[a-z]+)+-\d{1,2}$/, "must be an AWS region such as eu-central-1").meta({ description: "AWS region of the place, such as `eu-central-1`." }),
   api_key: secret.optional().meta({ description: "API key of the place, instead of AWS keys." }),
   access_key_id: z.string().min(1).optional().meta({ description: "AWS access key id. Without any key, profile or role the default chain of AWS's own clients is used." }),
   secret_access_key: secret.optional().meta({ description: "Secret of `access_key_id`." }),

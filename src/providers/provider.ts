@@ -136,8 +136,12 @@ export interface Provider<Settings = unknown, Credentials = unknown> {
    * operator gave no other. Absent: the same.
    */
   modelName?(claudeName: string, settings: Settings): string;
-  /** Variant of price that this place's settings decide: `regional` where they name a region and not the global endpoint. */
-  priceRegion?(settings: Settings): string | undefined;
+  /**
+   * Variant of price that this place's settings decide: `regional` where they name a region and not the global endpoint.
+   *
+   * @param clientProject given where the client's own login is used: then its location counts, where the address has one
+   */
+  priceRegion?(settings: Settings, clientProject?: ClientProject): string | undefined;
   /** @throws GatewayError `client_field_invalid` for a field that cannot be served here and may not be dropped */
   prepare(call: ProviderCall, settings: Settings): UpstreamRequest;
   /** Adds the credential; always last, since signatures cover the final bytes. */

@@ -17,3 +17,8 @@ export const providers: Readonly<Record<string, Provider>> = {
   mantle: mantle as Provider,
   vertex: vertex as Provider,
 };
+
+/** Kinds that can tell a caller's own login from other bearers, which targets with `credential: client` need. */
+export function clientLoginKinds(): ReadonlySet<string> {
+  return new Set(Object.entries(providers).flatMap(([kind, provider]) => (provider.isClientLogin === undefined ? [] : [kind])));
+}

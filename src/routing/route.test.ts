@@ -47,10 +47,30 @@ describe("createRouteTable", () => {
     expect(upstream(name)).toBe(expected);
   });
 
+  it("counts a model under its own name, whatever alias it was asked for by", () => {
+    for (const name of ["claude-opus-4-8", "opus", "latest", "secret-alias", "id-claude-opus-4-8", "big[1m]"]) expect(table.resolve(name)?.publicName).toBe("claude-opus-4-8");
+    expect(table.resolve("opus")?.rightsNames).toEqual(["opus", "claude-opus-4-8"]);
+    expect(table.resolve("claude-sonnet-5")?.publicName).toBe("claude-sonnet-5");
+  });
+
   it("takes the name without the long-context suffix when only that is served", () => {
     const only = createRouteTable({ models: [model("claude-opus-4-8", "x")], modelAliases: new Map() });
     expect(only.resolve("claude-opus-4-8[1m]")?.publicName).toBe("claude-opus-4-8");
     expect(only.resolve("claude-opus-4")).toBeUndefined();
+  });
+
+  it("finds the name without a date for a cloud's id, which has one, and one with the date before it", () => {
+    const undated = [model("claude-sonnet-4-5", "short")];
+    const ids = ["us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5@20250929", "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0"];
+    const only = createRouteTable({ models: undated, modelAliases: new Map() });
+    const both = createRouteTable({ models: [...undated, model("claude-sonnet-4-5-20250929", "long")], modelAliases: new Map() });
+    for (const id of ids) {
+      expect(only.resolveCloudName(id)?.rightsNames).toEqual(["claude-sonnet-4-5"]);
+      expect(both.resolveCloudName(id)?.publicName).toBe("claude-sonnet-4-5-20250929");
+    }
+    expect(only.resolveCloudName("us.anthropic.claude-opus-4-5-20251101-v1:0")).toBeUndefined();
+    // Whoever speaks Anthropic's own form says what the list says.
+    expect(only.resolve("claude-sonnet-4-5-20250929")).toBeUndefined();
   });
 
   it("lists exact names, aliases and the known names that patterns serve, but no pattern and no hidden alias", () => {

@@ -7,7 +7,10 @@ import type { GatewayConfig, ModelConfig, TargetConfig } from "../config/gateway
 /** A resolved name. */
 export interface Route {
   readonly model: ModelConfig;
-  /** What was asked for, after the key's own aliases and without a context suffix. */
+  /**
+   * The model's own name, under which it is counted and limited whatever alias it was asked for by; of a model whose name is a pattern
+   * what was asked for, after the key's own aliases and without a context suffix.
+   */
   readonly publicName: string;
   /** Names that give a right to it, any one of them: the one asked for, and the model's own behind an alias. */
   readonly rightsNames: readonly string[];
@@ -25,7 +28,7 @@ export interface RouteTable {
   resolve(name: string): Route | undefined;
   /**
    * As `resolve`, for clients that name models as their cloud does: a public name, the id or ARN that a target is configured
-   * with, or a cloud's id of a Claude model, which counts as the name Anthropic gives it.
+   * with, or a cloud's id of a Claude model, which counts as the name Anthropic gives it, with its date or else without.
    *
    * @param envelope of the client; what is lent serves its own cloud's paths only
    */
@@ -49,6 +52,9 @@ const contextSuffix = /\[1m\]$/;
 const bedrockId = /^(?:arn:aws[a-z-]*:bedrock:[^/]*:(?:inference-profile|foundation-model)\/)?(?:[a-z-]+\.)?anthropic\.(claude-[a-z0-9.-]+?)(?:-v\d+)?(?::\d+)?$/;
 /** https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude, checked 2026-11. */
 const vertexId = /^(claude-[a-z0-9.-]+)@(?:(\d{8})|default|latest)$/;
+
+/** Clouds' ids have the date of a model, which the name that an operator wrote may leave out, as Anthropic's aliases do. */
+const modelDate = /-20\d{6}$/;
 
 /** Anthropic's name of a model that a cloud's id names; undefined for what is no such id. */
 export function claudeNameOf(cloudName: string): string | undefined {
@@ -111,7 +117,8 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
       if (configured !== undefined) return routeOf(configured.model, configured.model.name, undefined);
       const claudeName = claudeNameOf(name);
       // Before patterns: `*` would take a cloud's id for a name that every place knows.
-      return (claudeName === undefined ? undefined : resolve(claudeName)) ?? resolve(name);
+      const byName = claudeName === undefined ? undefined : (resolve(claudeName) ?? resolve(claudeName.replace(modelDate, "")));
+      return byName ?? resolve(name);
     },
     list(knownNames) {
       const names = new Set<string>();
@@ -129,8 +136,9 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
   };
 }
 
-function routeOf(model: ModelConfig, publicName: string, matched: string | undefined): Route {
-  const rightsNames = model.name === publicName || model.name.includes("*") ? [publicName] : [publicName, model.name];
+function routeOf(model: ModelConfig, asked: string, matched: string | undefined): Route {
+  const publicName = model.name.includes("*") ? asked : model.name;
+  const rightsNames = publicName === asked ? [asked] : [asked, publicName];
   return { model, publicName, rightsNames, targets: model.targets.map((target) => targetOf(target, publicName, matched)) };
 }
 

@@ -16,18 +16,24 @@ import type { Snapshot } from "../pipeline/snapshot.ts";
 import { dialects } from "../dialects/registry.ts";
 import { sourceAddress } from "./client-address.ts";
 import { writeError } from "./error-writer.ts";
-import { inferenceProfiles } from "./ingress/bedrock-profiles.ts";
+import { inferenceProfile, inferenceProfiles } from "./ingress/bedrock-profiles.ts";
 import { listModels, showModel, wantsAnthropic } from "./models.ts";
 import { guardRequest } from "./request-guard.ts";
 import type { ErrorShape, OpenAnswer, RouteMatch, Router } from "./route-table.ts";
 import { shapeOfPath, unknownPath } from "./unknown-path.ts";
+
+/** Whether the gateway takes calls, and whether its store can be written; it may take them without. */
+export interface Readiness {
+  readonly isReady: boolean;
+  readonly hasStore: boolean;
+}
 
 export interface DispatchOptions {
   readonly services: Services;
   readonly router: Router;
   /** The snapshot in force; read once per request. */
   readonly snapshot: () => Snapshot;
-  readonly isReady: () => Promise<boolean>;
+  readonly readiness: () => Promise<Readiness>;
   readonly isDraining: () => boolean;
 }
 
@@ -83,7 +89,7 @@ function serve(options: DispatchOptions, matched: Matched): void {
 async function answer(options: DispatchOptions, matched: Matched): Promise<void> {
   const { match, response } = matched;
   const { row } = match;
-  if (row.plane === "open") return answerOpen(options, response, row.answer);
+  if (row.plane === "open") return answerOpen(options, response, row.answer, match.params);
   if (row.plane === "models") {
     const principal = authenticate(options, matched);
     const id = match.params["id"];
@@ -112,14 +118,18 @@ async function answer(options: DispatchOptions, matched: Matched): Promise<void>
   else sendJson(matched, reply.status, reply.body);
 }
 
-async function answerOpen(options: DispatchOptions, response: ServerResponse, kind: OpenAnswer): Promise<void> {
+async function answerOpen(options: DispatchOptions, response: ServerResponse, kind: OpenAnswer, params: RouteMatch["params"]): Promise<void> {
   if (kind === "hello") return send(response, 200, "text/plain; charset=utf-8", "");
   if (kind === "profiles") return send(response, 200, "application/json", inferenceProfiles());
-  if (kind === "profile") throw new GatewayError("client_object_missing");
+  if (kind === "profile") {
+    const profile = inferenceProfile(params["id"] ?? "");
+    if (profile === undefined) throw new GatewayError("client_object_missing");
+    return send(response, 200, "application/json", profile);
+  }
   if (kind === "events") return send(response, 200, "application/json", '{"status":"ok"}');
   if (kind === "live") return send(response, 200, "application/json", '"I\'m alive!"');
-  const isReady = !options.isDraining() && (await options.isReady());
-  send(response, isReady ? 200 : 503, "application/json", JSON.stringify({ status: isReady ? "healthy" : "unhealthy", db: isReady ? "connected" : "Not connected", cache: null }));
+  const { isReady, hasStore } = options.isDraining() ? { isReady: false, hasStore: false } : await options.readiness();
+  send(response, isReady ? 200 : 503, "application/json", JSON.stringify({ status: isReady ? "healthy" : "unhealthy", db: hasStore ? "connected" : "Not connected", cache: null }));
 }
 
 function authenticate(options: DispatchOptions, { request }: Matched): Principal {
@@ -177,6 +187,7 @@ function createExchange(options: DispatchOptions, { request, response, requestId
       targetId: undefined,
       isStreaming: false,
       attempts: 0,
+      tokens: { input: 0, cacheRead: 0, output: 0 },
       requestBytes: 0,
       uploadMs: 0,
       responseBytes: 0,

@@ -9,7 +9,7 @@ it("counts requests by operation, status and blame, and times into cumulative bu
   metrics.requestFinished({ ...finished, firstEventMs: undefined, durationMs: 50 });
   metrics.requestFinished({ ...finished, status: 401, blame: "client" });
   metrics.streamOpened();
-  metrics.connect({ journalDepth: () => 3, unresolvedAttempts: () => 2, requestsInFlight: () => 1, loopLagSeconds: () => 0.5 });
+  metrics.connect({ journalDepth: () => 3, unresolvedAttempts: () => 2, requestsInFlight: () => 1, failOpenAttempts: () => 4, isFailingOpen: () => true, loopLagSeconds: () => 0.5 });
   const { text, contentType } = await metrics.render();
   expect(contentType).toContain("version=0.0.4");
   const lines = text.split("\n");
@@ -24,6 +24,8 @@ it("counts requests by operation, status and blame, and times into cumulative bu
     'tollgate_request_seconds_bucket{le="+Inf"} 3',
     "tollgate_open_streams 1",
     "tollgate_journal_depth 3",
+    "tollgate_fail_open_attempts_total 4",
+    "tollgate_failing_open 1",
     "tollgate_event_loop_lag_seconds 0.5",
   ]) {
     expect(lines).toContain(line);

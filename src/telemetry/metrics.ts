@@ -20,6 +20,10 @@ export interface MetricSources {
   /** While it rejects, the last known number stands. */
   readonly unresolvedAttempts: () => number | Promise<number>;
   readonly requestsInFlight: () => number;
+  /** Attempts that left while the store could not be written, ever. */
+  readonly failOpenAttempts: () => number;
+  /** Calls go on now although the store cannot be written. */
+  readonly isFailingOpen: () => boolean;
   /** Mean delay of the event loop since the last reading, seconds. */
   readonly loopLagSeconds: () => number;
 }
@@ -71,6 +75,9 @@ export function createMetrics(): Metrics {
         lines.push(
           ...gauge("tollgate_journal_depth", "Ledger writes waiting in memory.", sources.journalDepth()),
           ...gauge("tollgate_unresolved_attempts", "Attempts whose cost is unknown after a crash.", unresolved),
+          ...gauge("tollgate_failing_open", "1 while calls go on although the store cannot be written.", sources.isFailingOpen() ? 1 : 0),
+          ...header("tollgate_fail_open_attempts_total", "Attempts that left while the store could not be written.", "counter"),
+          `tollgate_fail_open_attempts_total ${sources.failOpenAttempts()}`,
           ...gauge("tollgate_requests_in_flight", "Requests in work now.", sources.requestsInFlight()),
           ...gauge("tollgate_event_loop_lag_seconds", "Mean event-loop delay since the last reading.", sources.loopLagSeconds()),
         );

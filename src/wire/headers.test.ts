@@ -7,8 +7,8 @@ const credentials = ["authorization", "x-api-key", "api-key", "x-goog-api-key", 
 const all = { includeClaudeCode: true, mayChooseAccount: true };
 
 describe("forwardableRequestHeaders", () => {
-  it("leaves the choice of a workspace, a user profile and an organisation to who owns the login", () => {
-    const raw = ["Anthropic-Workspace-Id", "w", "anthropic-user-profile-id", "u", "anthropic-organization-id", "o", "anthropic-version", "1"];
+  it("leaves the choice of a workspace, a user profile, an organisation and a quota project to who owns the login", () => {
+    const raw = ["Anthropic-Workspace-Id", "w", "anthropic-user-profile-id", "u", "anthropic-organization-id", "o", "X-Goog-User-Project", "p", "anthropic-version", "1"];
     expect(forwardableRequestHeaders(raw, all)).toEqual(raw);
     expect(forwardableRequestHeaders(raw, { ...all, mayChooseAccount: false })).toEqual(["anthropic-version", "1"]);
   });

@@ -8,17 +8,20 @@
 
 /** Bedrock clients choose service tier and guardrail by headers of the last kind; other places do not know them. */
 const requestPrefixes = ["anthropic-", "x-stainless-", "x-amzn-bedrock-"];
-const requestNames = new Set(["accept", "content-type", "user-agent", "x-app", "x-claude-1p-request-class"]);
+const requestNames = new Set(["accept", "content-type", "user-agent", "x-app", "x-claude-1p-request-class", "x-goog-user-project"]);
 const claudeCodePrefix = "x-claude-code-";
 
-/** Choose a part of the account; see docs/decisions/0006. */
-const accountHeaders = new Set(["anthropic-workspace-id", "anthropic-user-profile-id", "anthropic-organization-id"]);
+/**
+ * Choose a part of the account; see docs/decisions/0006. Google's is the project that a call counts against, which its libraries send
+ * with a user's login (anthropics/anthropic-sdk-typescript packages/vertex-sdk/src/client.ts, checked 2026-11).
+ */
+const accountHeaders = new Set(["anthropic-workspace-id", "anthropic-user-profile-id", "anthropic-organization-id", "x-goog-user-project"]);
 
 /** What decides beside the name of a header. */
 export interface Forwarding {
   /** `x-claude-code-*`: session, agent and request class. */
   readonly includeClaudeCode: boolean;
-  /** Workspace, user profile and organisation: whoever owns the login chooses them. */
+  /** Workspace, user profile, organisation, and the project that Google counts a call against: whoever owns the login chooses them. */
   readonly mayChooseAccount: boolean;
 }
 

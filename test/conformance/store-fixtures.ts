@@ -39,6 +39,7 @@ export function openingOf(members: Partial<AttemptOpening> = {}): AttemptOpening
     isStreaming: true,
     requestBytes: 1_234,
     holdNanoUsd: nanoUsd(0n),
+    strictHoldNanoUsd: nanoUsd(0n),
     ...members,
   };
 }
@@ -83,6 +84,7 @@ export function keyOf(members: Partial<KeyRecord> = {}): KeyRecord {
     aliases: { sonnet: "claude-sonnet-4-5" },
     maxBudgetUsd: "12.50",
     budgetDuration: "30d",
+    runBudgetUsd: "3.25",
     expiresAtMs: noonMs + 86_400_000,
     metadata: { note: "ünïcode \u{1f511}", nested: { list: [1, null] } },
     tags: ["team:platform"],

@@ -110,7 +110,7 @@ describe("schema", () => {
     const opening = openingOf();
     await stores.books.openEntry(opening);
     await stores.books.closeEntry(closingOf(opening.attemptId));
-    void sql.run`INSERT INTO adjustments VALUES (${opening.attemptId}, 'adj_1', 0, 1, '', '')`;
+    void sql.run`INSERT INTO adjustments (attempt_id, id, at_ms, delta_nano_usd, price_row, reason) VALUES (${opening.attemptId}, 'adj_1', 0, 1, '', '')`;
     expect(() => sql.run`UPDATE adjustments SET delta_nano_usd = 0`).toThrow("append-only");
     expect(() => sql.run`DELETE FROM adjustments`).toThrow("append-only");
     await stores.close();

@@ -57,16 +57,16 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
 
     it("a closing that resolved is there, with every member, after opening the store again", async () => {
       const stores = await openStores();
-      const opening = openingOf();
+      const opening = openingOf({ isNotional: true, marginPpm: 1_250_000 });
       await stores.books.openEntry(opening);
-      const closing = closingOf(opening.attemptId, { serverToolUses: { web_search_requests: 2 }, isProvisional: true, isUnpriced: true, costNanoUsd: nanoUsd(9_007_199_254_740_993n) });
+      const closing = closingOf(opening.attemptId, { payer: "caller", isWasted: true, chargeNanoUsd: nanoUsd(5n), serverToolUses: { web_search_requests: 2 }, isProvisional: true, isUnpriced: true, costNanoUsd: nanoUsd(9_007_199_254_740_993n) });
       await stores.books.closeEntry(closing);
       await stores.close();
       const again = await openStores();
       const [row] = await again.usage.rows({}, 10);
       expect(row).toEqual({ ...opening, ...closing, state: "closed" });
       expect(again.recoveredAttempts).toBe(0);
-      expect((await again.usage.spendByKey(["key_A", "key_B"])).get("key_A")).toBe(9_007_199_254_740_993n);
+      expect((await again.usage.spendByKey(["key_A", "key_B"])).get("key_A")).toBe(5n);
       expect((await again.usage.spendByKey(["key_A", "key_B"])).has("key_B")).toBe(false);
     });
 
@@ -255,6 +255,86 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
       expect((await stores.usage.rows({}, 10))[0]).toMatchObject({ costNanoUsd: 600n, priceRow: "row-2", isProvisional: false, source: "estimated", state: "closed" });
     });
 
+    it("what is charged, wasted and notional is told apart, and counts for those who bear it", async () => {
+      const stores = await openStores();
+      const end = async (opening: Partial<AttemptOpening>, closing: Parameters<typeof closingOf>[1]): Promise<Id<"att">> => {
+        const whole = openingOf(opening);
+        await stores.books.openEntry(whole);
+        await stores.books.closeEntry(closingOf(whole.attemptId, closing));
+        return whole.attemptId;
+      };
+      const dear = await end({ marginPpm: 1_100_000 }, { chargeNanoUsd: nanoUsd(1_100n), payer: "caller" });
+      await end({ marginPpm: 1_100_000 }, { payer: "platform", isWasted: true, chargeNanoUsd: nanoUsd(1_000n) });
+      await end({ isNotional: true, payer: "client" }, { payer: "client", chargeNanoUsd: nanoUsd(1_000n) });
+      // 10 % on 1 000 - 999 nano-USD is rounded up once: 2 instead of 1 100.
+      await stores.usage.adjust([adjustmentOf(dear, -999n)]);
+      expect((await stores.usage.groupBy("key", {}))[0]).toMatchObject({ attempts: 3, costNanoUsd: 1_001n, chargeNanoUsd: 1_002n, reportedNanoUsd: 1_002n, adjustedNanoUsd: -1_098n, wastedNanoUsd: 1_000n, notionalNanoUsd: 1_000n });
+      expect((await stores.usage.spendByKey(["key_A"])).get("key_A")).toBe(2n);
+      const spent = await stores.usage.spentSince(0, 60_000);
+      expect(new Map(spent.map(({ spender, amountNanoUsd }) => [spender.payer ?? "caller", amountNanoUsd]))).toEqual(new Map([["caller", 2n], ["platform", 1_000n], ["client", 1_000n]]));
+      expect((await stores.usage.rows({}, 10)).map(({ payer, marginPpm, chargeNanoUsd, costNanoUsd }) => [payer, marginPpm, chargeNanoUsd, costNanoUsd])).toEqual([
+        ["client", null, 1_000n, 1_000n],
+        ["platform", null, 1_000n, 1_000n],
+        ["caller", 1_100_000, 2n, 1n],
+      ]);
+    });
+
+    it("what one session has spent is read apart, with what was closed just before", async () => {
+      const stores = await openStores();
+      for (const sessionId of ["session-1", "session-2", null]) {
+        const { attemptId } = await openedAttempt(stores, { sessionId });
+        void stores.books.closeEntry(closingOf(attemptId));
+      }
+      expect((await stores.usage.spentIn("session-1", 0)).map(({ spender, amountNanoUsd }) => [spender.sessionId, amountNanoUsd])).toEqual([["session-1", 1_000n]]);
+      expect(await stores.usage.spentIn("session-1", noonMs + 86_400_000)).toEqual([]);
+      expect((await stores.usage.spentSince(0, 60_000)).map(({ spender }) => spender.sessionId)).toEqual([null]);
+    });
+
+    it("an adjustment of counts shows in the row and in groups, and apart as money", async () => {
+      const stores = await openStores();
+      const { attemptId } = await openedAttempt(stores);
+      await stores.books.closeEntry(closingOf(attemptId, { source: "estimated" }));
+      await stores.usage.adjust([{ ...adjustmentOf(attemptId, 250n), deltaCounts: { input: 1, cacheRead: -2, cacheWrite5m: 3, cacheWrite1h: -40, output: 5 }, deltaWebSearches: 6 }]);
+      const counts = { input: 11, cacheRead: 18, cacheWrite5m: 33, cacheWrite1h: 0, output: 55 };
+      expect((await stores.usage.rows({}, 10))[0]).toMatchObject({ counts, costNanoUsd: 1_250n });
+      expect((await stores.usage.groupBy("key", {}))[0]).toMatchObject({ counts, costNanoUsd: 1_250n, adjustedNanoUsd: 250n });
+      const range = { provider: "anthropic", sinceMs: noonMs - 86_400_000, untilMs: noonMs + 86_400_000 };
+      expect(await stores.reconcile.billed(range)).toMatchObject([{ day: "2026-03-01", model: "claude-sonnet-4-5", knowledge: "adjusted", attempts: 1, counts, webSearches: 6, costNanoUsd: 1_250n }]);
+      expect(await stores.reconcile.uncertainRows(range, 10)).toEqual([]);
+    });
+
+    it("what stands against a provider's bill is its own ended attempts by day, model and how they are known", async () => {
+      const stores = await openStores();
+      const close = async (opening: Partial<AttemptOpening>, closing: Parameters<typeof closingOf>[1]): Promise<Id<"att">> => {
+        const { attemptId } = openingOf(opening);
+        await stores.books.openEntry({ ...openingOf(opening), attemptId });
+        await stores.books.closeEntry(closingOf(attemptId, closing));
+        return attemptId;
+      };
+      const late = Date.UTC(2026, 2, 1, 23, 59, 59, 999);
+      await close({ openedAtMs: late }, { closedAtMs: late + 1, serverToolUses: { web_search_requests: 2 } });
+      const estimated = await close({}, { source: "estimated", servedModel: "" });
+      const unresolved = await close({ holdNanoUsd: nanoUsd(70n) }, { source: "unresolved", outcome: "broken", costNanoUsd: nanoUsd(0n), counts: { input: 0, cacheRead: 0, cacheWrite5m: 0, cacheWrite1h: 0, output: 0 }, servedModel: "" });
+      await close({}, { source: "none", costNanoUsd: nanoUsd(0n) });
+      await close({ provider: "bedrock" }, {});
+      await close({ isNotional: true, payer: "client" }, { payer: "client" });
+      await close({ openedAtMs: late + 1 }, {});
+      await openedAttempt(stores);
+      const range = { provider: "anthropic", sinceMs: Date.UTC(2026, 2, 1), untilMs: Date.UTC(2026, 2, 2) };
+      expect((await stores.reconcile.billed(range)).map(({ knowledge, attempts, overMidnight, webSearches, costNanoUsd }) => [knowledge, attempts, overMidnight, webSearches, costNanoUsd])).toEqual([
+        ["estimated", 1, 0, 0, 1_000n],
+        ["reported", 1, 1, 2, 1_000n],
+        ["unresolved", 1, 0, 0, 0n],
+      ]);
+      expect((await stores.reconcile.uncertainRows(range, 10)).map(({ attemptId }) => attemptId)).toEqual([estimated, unresolved].toSorted());
+      expect(await stores.reconcile.uncertainRows(range, 1)).toHaveLength(1);
+      const spent = await stores.reconcile.spentBy([estimated, unresolved]);
+      expect(new Map(spent.map(({ source, amountNanoUsd }) => [source, amountNanoUsd]))).toEqual(new Map([["estimated", 1_000n], ["unresolved", 70n]]));
+      const all = await stores.reconcile.spentBy((await stores.usage.rows({}, 100)).map(({ attemptId }) => attemptId));
+      const total = (amounts: readonly { readonly amountNanoUsd: bigint }[]): bigint => amounts.reduce((sum, { amountNanoUsd }) => sum + amountNanoUsd, 0n);
+      expect(total(all)).toBe(total(await stores.usage.spentSince(0, 60_000)));
+    });
+
     it("provisional rows come oldest first, page by page, without those that were adjusted", async () => {
       const stores = await openStores();
       const ids: Id<"att">[] = [];
@@ -311,6 +391,10 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
           costNanoUsd: 12n,
           reportedNanoUsd: 5n,
           estimatedNanoUsd: 7n,
+          chargeNanoUsd: 12n,
+          wastedNanoUsd: 0n,
+          notionalNanoUsd: 0n,
+          adjustedNanoUsd: 0n,
           unresolvedAttempts: 1,
           unpricedAttempts: 1,
         },

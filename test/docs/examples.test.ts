@@ -7,9 +7,13 @@ import { execFile } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { Command } from "commander";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
+import { addKeyFields, keyFields } from "../../src/cli/key-fields.ts";
+import { rateLimits } from "../../src/config/rate-limits.ts";
+import { limitText } from "../../src/limits/limit-text.ts";
 import { loadConfig, type LoadResult } from "../../src/config/load.ts";
 import { betaRows } from "../../src/providers/bedrock/capabilities.ts";
 import { providers } from "../../src/providers/registry.ts";
@@ -23,7 +27,10 @@ const kinds = Object.keys(providers).filter((kind) => kind !== "demo");
 const providerPages = readdirSync(join(root, "docs", "providers")).map((name) => readPage(`docs/providers/${name}`));
 const guide = readPage("docs/claude-code.md");
 const readme = readPage("README.md");
-const pages: readonly Page[] = [...providerPages, guide, readme];
+const limits = readPage("docs/limits.md");
+const budgets = readPage("docs/budgets.md");
+const reconcilePage = readPage("docs/reconcile.md");
+const pages: readonly Page[] = [...providerPages, guide, limits, budgets, reconcilePage, readme];
 const folder = mkdtempSync(join(tmpdir(), "tollgate-docs-"));
 
 afterEach(killLeftovers);
@@ -101,6 +108,23 @@ describe("provider pages", () => {
     const shown = page.sections.flatMap(({ tables }) => tables).find(([head]) => head?.[0] === "Beta");
     const rows = (shown ?? []).slice(1).map(([beta = "", sentAs = ""]) => [plain(beta), plain(sentAs)]);
     expect(rows).toEqual(betaRows.map(({ beta, sendAs }) => [beta, sendAs ?? "the same"]));
+  });
+});
+
+describe("limits", () => {
+  it("the table has every member of a rule, the sentence is the one a call reads, and the command takes the flags", () => {
+    const names = Object.keys(z.toJSONSchema(rateLimits, { io: "input", unrepresentable: "any" }).properties ?? {});
+    expect(names).toEqual(["count_cache_reads", "rules"]);
+    const members = limits.sections.flatMap(({ tables }) => tables).find(([head]) => head?.[0] === "Member")!.slice(1).flatMap(([cell = ""]) => cell.split(", ").map(plain));
+    const told = load(`rate_limits: {rules: [{scope: global}]}`);
+    const known = told.ok ? "" : told.errors.map(({ message }) => message).find((message) => message.startsWith("limits nothing"))!;
+    expect(members.toSorted()).toEqual(known.slice(known.indexOf("one of ") + "one of ".length).split(", ").toSorted());
+    const sentence = limitText([{ limit: { scope: "key:k", kind: "requestsPerMinute", max: 120 }, retryAfterMs: 400 }], () => "Key ci");
+    expect(limits.text).toContain(`> ${sentence}`);
+    const [command] = blocksOf(limits, "sh");
+    const words = command!.text.trim().split(" ");
+    expect(words.slice(0, 3)).toEqual(["tollgate", "keys", "create"]);
+    expect(keyFields(addKeyFields(new Command()).parse(words.slice(3), { from: "user" }).opts())).toEqual({ key_alias: "ci", rpm_limit: 60, tpm_limit: 200_000, max_parallel_requests: 4, model_rpm_limit: { "claude-opus-5-5": 10 } });
   });
 });
 

@@ -144,3 +144,35 @@ describe("a running reply", () => {
     await stage.close();
   });
 });
+
+describe("what a developer sees", () => {
+  it("is every budget that its calls fall under, with those of a session it names, and nothing of others", async () => {
+    const stage = await startStage({ config: "budgets: [{scope: global, amount: 100}, {scope: 'team:payments', amount: 50, zone: Europe/Paris}, {scope: 'team:other', amount: 5}, {scope: 'team:payments', per: member, amount: 10}, {scope: 'session:*', amount: 3, window: lifetime}, {scope: 'model:*', amount: 9}]" });
+    const { key } = await stage.harness.admin<{ key: string }>("POST", "/key/generate", { team_id: "payments", user_id: "ann", max_budget: 20, budget_duration: "1mo" });
+    expect((await stage.call({ headers: { "x-api-key": key }, session: "s1", behaviour: dollar })).status).toBe(200);
+    await atRest(stage);
+    const me = (query: string): Promise<{ budgets: readonly Record<string, unknown>[] }> => fetch(`${stage.url}/v1/me${query}`, { headers: { "x-api-key": key } }).then((reply) => reply.json() as never);
+    const spent = { spent_usd: "1.00", held_usd: "0.00" };
+    const found = (await me("")).budgets;
+    expect(found.map(({ scope, amount_usd, spent_usd, held_usd }) => ({ scope, amount_usd, spent_usd, held_usd }))).toEqual([
+      { scope: "global", amount_usd: "100.00", ...spent }, { scope: "team:payments", amount_usd: "50.00", ...spent },
+      { scope: "team_user:payments/ann", amount_usd: "10.00", ...spent }, { scope: expect.stringMatching(/^key:/) as string, amount_usd: "20.00", ...spent },
+    ]);
+    expect(found.every(({ resets_at }) => Date.parse(String(resets_at)) > Date.now())).toBe(true);
+    expect((await me("?session=s1")).budgets.at(-1)).toMatchObject({ scope: "session:s1", left_usd: "2.00", resets_at: null });
+    await stage.close();
+  });
+
+  it("is the same in LiteLLM's words: spend of the window, and when it begins anew", async () => {
+    const stage = await startStage({});
+    const { key } = await stage.harness.admin<{ key: string }>("POST", "/key/generate", { max_budget: 20, budget_duration: "30d" });
+    await stage.call({ headers: { "x-api-key": key }, behaviour: dollar });
+    const info = await until("nothing held", async () => {
+      const { info: found } = (await (await fetch(`${stage.url}/key/info`, { headers: { authorization: `Bearer ${key}` } })).json()) as { info: Record<string, unknown> };
+      return found["x_tollgate_held"] === 0 && found["spend"] !== 0 ? found : undefined;
+    });
+    expect(info).toMatchObject({ spend: 1, max_budget: 20, x_tollgate_left: 19, x_tollgate_lifetime_spend: 1 });
+    expect(Date.parse(String(info["budget_reset_at"]))).toBeGreaterThan(Date.now());
+    await stage.close();
+  });
+});

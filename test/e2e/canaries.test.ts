@@ -272,8 +272,12 @@ describe("while requests end in every way,", () => {
         expect(reply.status).toBeGreaterThanOrEqual(400);
       }
     }
-    bedrock.behave(() => ({ text: canaries.reply, exception: { type: "modelStreamErrorException", message: canaries.cloudWords, at: "mid-text" } }));
-    await call("a cloud's exception in a stream", { ...cloud, body: fullBody({ model: "bedrock-claude", stream: true }) });
+    for (const type of ["modelStreamErrorException", "throttlingException", "validationException", "strangeException"]) {
+      for (const at of ["headers", "mid-text"] as const) {
+        bedrock.behave(() => ({ text: canaries.reply, exception: { type, message: said, at } }));
+        await call(`a cloud's ${type}, ${at}`, { ...cloud, body: fullBody({ model: "bedrock-claude", stream: true }) });
+      }
+    }
     bedrock.behave(() => undefined);
   });
 

@@ -101,12 +101,17 @@ describe("a Bedrock client", () => {
     expect((await stage.rows(reply.session))[0]).toMatchObject({ upstream_model: "claude-sonnet-4-5-20250929" });
   });
 
-  it("lists inference profiles without a key, since the client asks so", async () => {
+  it("lists inference profiles, and tells each, without a key, since the client asks so", async () => {
     const reply = await stage.call({ method: "GET", path: "/bedrock/inference-profiles?type=SYSTEM_DEFINED", body: null, headers: { "x-api-key": null } });
     expect(reply.status).toBe(200);
     expect(reply.json<{ inferenceProfileSummaries: { inferenceProfileId: string }[] }>().inferenceProfileSummaries.length).toBeGreaterThan(0);
-    const one = await stage.call({ method: "GET", path: "/bedrock/inference-profiles/arn:aws:bedrock:us-east-1:1:application-inference-profile%2Fabc", body: null, headers: { "x-api-key": null } });
-    expect(one.status).toBe(404);
+    const about = (identifier: string): Promise<Reply> => stage.call({ method: "GET", path: `/bedrock/inference-profiles/${identifier}`, body: null, headers: { "x-api-key": null } });
+    for (const { inferenceProfileId: id, inferenceProfileArn: arn } of reply.json<{ inferenceProfileSummaries: { inferenceProfileId: string; inferenceProfileArn: string }[] }>().inferenceProfileSummaries) {
+      for (const identifier of [id, encodeURIComponent(arn), arn.replace("::", ":123456789012:").replace("/", "%2F")]) {
+        expect((await about(identifier)).json()).toMatchObject({ inferenceProfileId: id, inferenceProfileArn: arn, status: "ACTIVE", type: "SYSTEM_DEFINED" });
+      }
+    }
+    for (const other of ["arn:aws:bedrock:us-east-1:1:application-inference-profile%2Fabc", "us.meta.llama3", "..%2Fmodels"]) expect((await about(other)).status).toBe(404);
   });
 });
 
@@ -136,6 +141,21 @@ describe("a Vertex client", () => {
       expect([reply.status, reply.json<{ error: { type: string } }>().error.type]).toEqual([404, "not_found_error"]);
     }
   });
+});
+
+it("a cloud's dated id is served by an entry whose name has no date, with that entry's rights", async () => {
+  const own = await startStage({ models: "models: [{name: claude-sonnet-4-5, provider: anthropic}, {name: claude-haiku-4-5, provider: anthropic}]" });
+  const narrow = await own.harness.key({ models: ["claude-haiku-4-5"] });
+  own.forbid(narrow);
+  const paths = [`/bedrock/model/us.anthropic.claude-sonnet-4-5-20250929-v1:0/invoke`, `/vertex_ai/v1${vertexPath}/claude-sonnet-4-5@20250929:rawPredict`];
+  for (const [index, path] of paths.entries()) {
+    const call = { path, body: JSON.stringify(index === 0 ? bedrockBody : vertexBody) };
+    const reply = await own.call(call);
+    expect(reply.status, reply.text()).toBe(200);
+    expect((await own.rows(reply.session))[0]).toMatchObject({ upstream_model: "claude-sonnet-4-5" });
+    expect((await own.call({ ...call, headers: { "x-api-key": narrow } })).status).toBe(404);
+  }
+  await own.close();
 });
 
 describe("Messages clients of other clouds' base URLs", () => {

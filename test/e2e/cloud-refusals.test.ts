@@ -7,7 +7,7 @@ import { awsError } from "../support/fake-bedrock.ts";
 import type { BedrockBehaviour } from "../support/fake-bedrock.ts";
 import { azureError } from "../support/fake-foundry.ts";
 import { googleError } from "../support/fake-vertex.ts";
-import { canary, canaryPattern, clouds, envelopes, logins, model, nanoUsdOf, places, readError, readStream, startCloudStage, wholeStream, type Action, type Call, type CloudStage, type Envelope, type PlaceName } from "./cloud-stage.ts";
+import { billedSince, canary, canaryPattern, clouds, dueNanoUsd, envelopes, logins, model, nanoUsdOf, places, readError, readStream, startCloudStage, wholeStream, type Action, type Call, type CloudStage, type Envelope, type PlaceName } from "./cloud-stage.ts";
 import { newSession } from "./stage.ts";
 
 let stage: CloudStage;
@@ -72,6 +72,16 @@ describe.each(envelopes)("to a %s client", (envelope) => {
       if (envelope !== "bedrock") expect(grammar).toMatchObject({ error: { type: told } });
       else expect(exception!.type).toBe(type === "canaryException" ? "modelStreamErrorException" : type);
     }
+  });
+
+  it("Bedrock's silence, which has no pings, is filled with the gateway's own, between whole events of the client's form", async () => {
+    const { bedrock } = stage.fakes;
+    bedrock.behave(() => ({ text: "word ".repeat(40), pings: 0, fault: { at: "mid-text", does: "pause", ms: 2_500 } }));
+    const reply = await stage.send({ envelope, place: "bedrock", action: "stream" });
+    bedrock.behave(() => undefined);
+    const { text, events } = wholeStream(envelope, reply);
+    expect(text).toBe("word ".repeat(40));
+    expect(events.filter(({ event }) => event === "ping").length).toBeGreaterThan(0);
   });
 
   it.each([
@@ -175,18 +185,38 @@ describe("a beta that a place refuses", () => {
   });
 });
 
+it.each(["bedrock", "vertex"] as const)("betas of a %s client go under the name that each place has for them", async (envelope) => {
+  const betas = ["interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19", "tool-examples-2025-10-29"];
+  const tools = [{ name: "late", input_schema: { type: "object", properties: {} }, defer_loading: true }, { name: "shown", input_schema: { type: "object", properties: {} }, input_examples: [{}] }];
+  for (const place of places) {
+    const call: Call = { envelope, place, action: "plain", betas, fields: { tools }, session: newSession() };
+    const reply = await stage.send(call);
+    expect(reply.status, `${place} ${reply.text()}`).toBe(200);
+    const { headers, json } = stage.fakes[place].requests.at(-1)!;
+    const sent = json!["anthropic_beta"] ?? headers["anthropic-beta"]?.split(",").map((name) => name.trim());
+    const isCloud = place === "bedrock" || place === "vertex";
+    expect(sent).toEqual(isCloud ? betas : ["interleaved-thinking-2025-05-14", "advanced-tool-use-2025-11-20"]);
+    expect(json!["tools"]).toEqual(tools);
+    const loss = isCloud ? "" : "beta:tool-search-tool-2025-10-19, beta:tool-examples-2025-10-29";
+    expect([reply.headers["x-tollgate-loss"] ?? "", (await stage.rows(call.session!))[0]!["loss"]]).toEqual([loss, loss]);
+  }
+});
+
 it("tags and unknown betas leave in pairs where they would be refused, and are told; elsewhere they pass", async () => {
-  const betas = ["request-tags-2026-05-05", "interleaved-thinking-2025-05-14"];
+  const betas = ["request-tags-2026-05-05", "interleaved-thinking-2025-05-14", "unheard-of-2027-01-01"];
   for (const envelope of envelopes) {
     for (const place of places) {
       const call: Call = { envelope, place, action: "plain", betas, fields: { tags: { team: "x" } }, session: newSession() };
       const reply = await stage.send(call);
       expect(reply.status, `${envelope} ${place} ${reply.text()}`).toBe(200);
       const isTaken = place === "bedrock" || place === "vertex";
-      const loss = isTaken ? "beta:request-tags-2026-05-05, field:tags" : undefined;
+      // Bedrock gets only what it is known to take.
+      const unheardOf = place === "bedrock" ? "beta:unheard-of-2027-01-01, " : "";
+      const loss = isTaken ? `beta:request-tags-2026-05-05, ${unheardOf}field:tags` : undefined;
       expect(reply.headers["x-tollgate-loss"]).toBe(loss);
       expect((await stage.rows(call.session!))[0]!["loss"]).toBe(loss ?? "");
       expect(stage.fakes[place].requests.at(-1)!.json!["tags"]).toEqual(isTaken ? undefined : { team: "x" });
+      expect(JSON.stringify(stage.fakes[place].requests.at(-1)).includes("unheard-of")).toBe(place !== "bedrock");
     }
   }
 });
@@ -205,6 +235,9 @@ it("a field that may not be dropped is refused by its name, where a place is kno
     expect([refused.status, readError("messages", refused)]).toEqual([400, told]);
   }
   expect(clouds.map((place, index) => stage.fakes[place].requests.length - counts[index]!)).toEqual([0, 2, 2]);
+  // By its real name Bedrock takes it as well.
+  expect((await stage.send({ ...asked, place: "bedrock", betas: ["dangerous-tool-use-2026-09-03"] })).status).toBe(200);
+  expect(stage.fakes.bedrock.requests.at(-1)!.json).toMatchObject({ safeguards: {}, anthropic_beta: ["dangerous-tool-use-2026-09-03"] });
 });
 
 it.each(envelopes)("a %s client is served by the last of four places when the others fail, at one row each", async (envelope) => {
@@ -256,15 +289,25 @@ describe("a client's own Google token", () => {
   ] as const)("goes to Google for the project and location it names, with the Tollgate key in %s going nowhere", async (_, keyHeaders) => {
     for (const action of actions) {
       const session = newSession();
-      const reply = await stage.send({ ...call, action, session, headers: { authorization: bearer, ...keyHeaders(stage.key) } });
+      const reply = await stage.send({ ...call, action, session, headers: { authorization: bearer, "x-goog-user-project": "clients-quota", ...keyHeaders(stage.key) } });
       expect(reply.status, reply.text()).toBe(200);
       const sent = stage.clientsVertex.requests.at(-1)!;
-      expect(sent.headers["authorization"]).toBe(bearer);
+      expect([sent.headers["authorization"], sent.headers["x-goog-user-project"]]).toEqual([bearer, "clients-quota"]);
       expect(sent.url).toContain("/projects/clients-project/locations/europe-west1/");
       // That it reached nobody else, and the key nobody at all, every fake checks for itself.
       expect(JSON.stringify([sent.headers, sent.url, sent.body.toString()])).not.toContain(stage.key);
       if (action !== "count") expect((await stage.rows(session))[0]).toMatchObject({ source: "reported", provider: "own-google" });
     }
+  });
+
+  it.each([["europe-west1", "vertex/claude-opus-4-8?regional"], ["eu", "vertex/claude-opus-4-8?regional"], ["global", "vertex/claude-opus-4-8"]])("is billed at the price of the location that its URL names: %s", async (location, priceRow) => {
+    const session = newSession();
+    const before = stage.clientsVertex.bill().length;
+    expect((await stage.send({ ...call, location, session, headers: { authorization: bearer } })).status).toBe(200);
+    const [row] = await stage.rows(session);
+    expect(row).toMatchObject({ price_row: priceRow, is_provisional: false });
+    const due = dueNanoUsd(location === "global" ? "anthropic" : "vertex", billedSince(stage.clientsVertex, before)[0]!);
+    expect(nanoUsdOf(row!)).toBe(due);
   });
 
   it("is asked for when it is missing", async () => {
@@ -275,8 +318,26 @@ describe("a client's own Google token", () => {
     expect(stage.clientsVertex.requests.length).toBe(before);
   });
 
+  it("without a Tollgate key beside it is told where the key goes, before any place is asked", async () => {
+    const before = stage.clientsVertex.requests.length;
+    for (const action of actions) {
+      const reply = await stage.send({ ...call, action, headers: { authorization: bearer, "x-litellm-api-key": null } });
+      expect([reply.status, reply.headers["x-should-retry"]]).toEqual([401, "false"]);
+      const { type, message } = readError("vertex", reply);
+      expect([type, message.includes('ANTHROPIC_CUSTOM_HEADERS="x-litellm-api-key: YOUR_KEY"')]).toEqual(["authentication_error", true]);
+    }
+    const bedrock = await stage.send({ envelope: "bedrock", place: "bedrock", action: "plain", headers: { authorization: "Bearer bedrock-api-key-of-a-client", "x-litellm-api-key": null } });
+    expect([bedrock.status, readError("bedrock", bedrock).message.includes("ANTHROPIC_CUSTOM_HEADERS")]).toEqual([401, true]);
+    const wrongKey = await stage.send({ ...call, headers: { authorization: "Bearer sk-nobody-0000000000000000", "x-litellm-api-key": null } });
+    expect(readError("vertex", wrongKey).message).toBe("The key that was sent is not valid here: it is unknown, expired, blocked or revoked.");
+    expect(stage.clientsVertex.requests.length).toBe(before);
+  });
+
   it("reaches no place with a login of the gateway's", async () => {
-    for (const place of places) expect((await stage.send({ ...call, place, headers: { authorization: bearer } })).status).toBe(200);
+    for (const place of places) {
+      expect((await stage.send({ ...call, place, headers: { authorization: bearer, "x-goog-user-project": "clients-quota" } })).status).toBe(200);
+      expect(stage.fakes[place].requests.at(-1)!.headers).not.toHaveProperty("x-goog-user-project");
+    }
   });
 
   it("that Google refuses is told to the client in plain words, as its own", async () => {

@@ -32,6 +32,9 @@ export const canaryPattern = /123456789012|arn:|canary|10\.9\.8\.7/;
 /** The logins of the gateway and of a client, none of which may be seen anywhere else. */
 export const logins = { bedrock: "bedrock-login-0123456789", aws: "aws-secret-0123456789", foundry: "foundry-login-0123456789", clientsGoogle: "ya29.clients-own-google-token" };
 
+/** Betas that have these names at Bedrock and Vertex AI only. */
+const cloudNames = ["tool-search-tool-2025-10-19", "tool-examples-2025-10-29"];
+
 export type Choose = (request: RecordedRequest, body: JsonObject) => BedrockBehaviour | undefined;
 
 /** A fake of any place. */
@@ -54,6 +57,8 @@ export interface Call {
   /** A place, or `recorded-<place>`, `signed-bedrock`, `loginless-vertex`, `own-google`, or `all` in turn. */
   readonly place: string;
   readonly action: Action;
+  /** In the URL of a Vertex client; `europe-west1` by default. */
+  readonly location?: string;
   /** Further members of the body. */
   readonly fields?: JsonObject;
   readonly betas?: readonly string[];
@@ -93,12 +98,12 @@ export async function startCloudStage(): Promise<CloudStage> {
     return list;
   };
   const secrets: string[][] = [];
-  const anthropic = await startFakeAnthropic({ apiKey: upstreamKey, forbiddenSecrets: others("anthropic"), rejectBetas: ["refused-here-2026-01-01"] });
+  const anthropic = await startFakeAnthropic({ apiKey: upstreamKey, forbiddenSecrets: others("anthropic"), rejectBetas: ["refused-here-2026-01-01", ...cloudNames] });
   const fakes: Record<PlaceName, Fake> = {
     anthropic: Object.assign(anthropic, { behave: (choose: Choose) => (anthropic.script(choose), anthropic.scriptOther(choose)) }),
     bedrock: await startFakeBedrock({ bearer: logins.bedrock, keys: { AKIDCLOUDSTAGE: { secret: logins.aws } }, region: "us-east-1", forbiddenSecrets: others("bedrock") }),
     vertex: await startFakeVertex({ isTokenGood: (token) => google.liveToken(token) !== undefined, forbiddenSecrets: others("google"), rejectBetas: ["refused-here-2026-01-01"] }),
-    foundry: await startFakeFoundry({ apiKey: logins.foundry, forbiddenSecrets: others("foundry"), rejectBetas: ["refused-here-2026-01-01"] }),
+    foundry: await startFakeFoundry({ apiKey: logins.foundry, forbiddenSecrets: others("foundry"), rejectBetas: ["refused-here-2026-01-01", ...cloudNames] }),
   };
   const clientsVertex = await startFakeVertex({ project: "clients-project", isTokenGood: (token) => token === logins.clientsGoogle, forbiddenSecrets: others("clientsGoogle") });
   const recorders = Object.fromEntries(await Promise.all(places.map(async (place) => [place, await startRecorder(fakes[place].port)] as const))) as Record<PlaceName, Recorder>;
@@ -151,6 +156,7 @@ function configOf(fakes: Readonly<Record<PlaceName, Fake>>, recorders: Readonly<
     "listen: {port: 0}",
     `admin: {key: "${adminKey}"}`,
     "logging: {level: silent}",
+    "timeouts: {ping: 300ms}",
     "providers:",
     ...[...direct, ...recorded].map(([name, settings]) => `  ${name}: ${settings}`),
     `  signed-bedrock: {kind: bedrock, region: us-east-1, endpoint: "${fakes.bedrock.url}", access_key_id: AKIDCLOUDSTAGE, secret_access_key: ${logins.aws}}`,
@@ -164,7 +170,7 @@ function configOf(fakes: Readonly<Record<PlaceName, Fake>>, recorders: Readonly<
 }
 
 /** A request in the envelope's own form, for a client's call. */
-function formOf({ envelope, place, action, fields = {}, betas = [], headers = {}, body, session = newSession(), signal }: Call, key: string): Parameters<typeof openCall>[2] {
+function formOf({ envelope, place, action, location = "europe-west1", fields = {}, betas = [], headers = {}, body, session = newSession(), signal }: Call, key: string): Parameters<typeof openCall>[2] {
   const name = `${place}-${model}`;
   const rest = { messages: [{ role: "user", content: "Hello" }], ...(action === "count" ? {} : { max_tokens: 64 }), ...fields };
   const inHeader: Record<string, string> = betas.length === 0 ? {} : { "anthropic-beta": betas.join(",") };
@@ -178,7 +184,7 @@ function formOf({ envelope, place, action, fields = {}, betas = [], headers = {}
       headers: {},
     },
     vertex: {
-      path: `/vertex_ai/v1/projects/clients-project/locations/europe-west1/publishers/anthropic/models/${action === "count" ? "count-tokens" : name}:${action === "stream" ? "streamRawPredict" : "rawPredict"}`,
+      path: `/vertex_ai/v1/projects/clients-project/locations/${location}/publishers/anthropic/models/${action === "count" ? "count-tokens" : name}:${action === "stream" ? "streamRawPredict" : "rawPredict"}`,
       json: { anthropic_version: "vertex-2023-10-16", ...rest, ...stream, ...(action === "count" ? { model: name } : {}) },
       headers: inHeader,
     },

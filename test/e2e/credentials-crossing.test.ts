@@ -8,28 +8,36 @@ import { adminKey, messagesBody, upstreamKey } from "../support/harness.ts";
 import { startStage, type CallOptions, type ErrorBody, type Stage } from "./stage.ts";
 
 const login = "sk-ant-oat01-canary-of-a-client-000000000000";
+const cloudLogin = "eyJ0eXAi.canary-of-a-cloud-login-000000000000";
 const otherVendors = "AIza-canary-of-another-vendor-00000000";
 
 let stage: Stage;
 /** The upstream of the target that takes the client's own login. */
 let own: FakeAnthropic;
+/** The upstream of targets at clouds whose Messages API takes a bearer of the client's own. */
+let ownCloud: FakeAnthropic;
 
 beforeAll(async () => {
   own = await startFakeAnthropic({ authToken: login, forbiddenSecrets: [upstreamKey, adminKey] });
+  ownCloud = await startFakeAnthropic({ authToken: cloudLogin, models: ["claude-opus-4-8", "anthropic.claude-opus-4-8"], forbiddenSecrets: [upstreamKey, adminKey] });
   stage = await startStage({
-    providers: `own: {kind: anthropic, base_url: "${own.url}", api_key: "sk-ant-unused-canary-000000000000"}`,
+    providers: `own: {kind: anthropic, base_url: "${own.url}", api_key: "sk-ant-unused-canary-000000000000"}, own-foundry: {kind: foundry, base_url: "${ownCloud.url}", api_key: unused-canary-0000}, own-mantle: {kind: mantle, region: us-east-1, endpoint: "${ownCloud.url}", api_key: unused-canary-0000}`,
     models: `models:
+  - {name: claude-own-foundry, provider: own-foundry, model: claude-opus-4-8, credential: client}
+  - {name: claude-own-mantle, provider: own-mantle, model: claude-opus-4-8, credential: client}
   - {name: claude-own-login, provider: own, model: claude-opus-4-8, credential: client}
   - {name: "claude-*", provider: anthropic}`,
   });
   stage.forbid(login);
+  stage.forbid(cloudLogin);
   stage.forbid(otherVendors);
 });
 
 afterAll(async () => {
   await stage.close();
   await own.close();
-  expect(own.violations).toEqual([]);
+  await ownCloud.close();
+  expect([...own.violations, ...ownCloud.violations]).toEqual([]);
 });
 
 const oauth = { authorization: `Bearer ${login}`, "anthropic-beta": "oauth-2025-04-20" };
@@ -134,6 +142,26 @@ describe("a target with credential: client", () => {
       expect(reply.headers["x-should-retry"]).toBe("false");
     }
     expect(own.requests.length).toBe(before);
+  });
+});
+
+describe.each(["foundry", "mantle"])("a target with credential: client at %s", (place) => {
+  const call = (bearer: string): ReturnType<Stage["call"]> => stage.call({ path: `/${place}/v1/messages`, body: messagesBody({ model: `claude-own-${place}` }), headers: { authorization: `Bearer ${bearer}` } });
+
+  it("gets the client's own bearer, and nothing of ours", async () => {
+    const reply = await call(cloudLogin);
+    expect(reply.status, reply.text()).toBe(200);
+    const arrived = ownCloud.requests.at(-1)!;
+    expect(arrived.headers["authorization"]).toBe(`Bearer ${cloudLogin}`);
+    expect(arrived.headers).not.toHaveProperty("x-api-key");
+    expect(JSON.stringify(arrived)).not.toContain(stage.key);
+    expect((await stage.rows(reply.session))[0]).toMatchObject({ source: "reported", provider: `own-${place}` });
+  });
+
+  it("gets no key of any gateway, and no claude.ai login", async () => {
+    const before = ownCloud.requests.length;
+    for (const bearer of [stage.key, "sk-gone-0000000000000000000", login]) expect((await call(bearer)).status).toBe(401);
+    expect(ownCloud.requests.length).toBe(before);
   });
 });
 

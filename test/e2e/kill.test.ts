@@ -1,20 +1,24 @@
 /**
  * Guarantee: after any kill -9 of the gateway, every attempt that the upstream billed has exactly one row in the ledger; a row
  * without a bill exists only as `unresolved` or with source `none`; a reported row costs exactly what the bill says; nothing
- * stays open; the next start serves within three seconds. `TOLLGATE_KILLS=N` kills more often, `TOLLGATE_SEED=N` repeats a run.
+ * stays open; budgets show what the rows say, and an attempt of which nothing is known at what was held for it; the next start serves
+ * within three seconds. `TOLLGATE_KILLS=N` kills more often, `TOLLGATE_SEED=N` repeats a run.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import { systemClock } from "../../src/kernel/clock.ts";
+import { formatUsd, nanoUsd } from "../../src/kernel/money.ts";
 import type { LedgerRow } from "../../src/ledger/usage-store.ts";
 import { openSqliteStores } from "../../src/store/sqlite/open.ts";
-import { billedNanoUsd, pricedModels } from "../support/bill-prices.ts";
+import { pricedModels } from "../support/bill-prices.ts";
 import { billEntries, readBill, type BillEntry } from "../support/fake-anthropic-bill.ts";
 import type { Behaviour, Phase } from "../support/fake-anthropic-types.ts";
 import { callAdmin, createProcessSite, killLeftovers, startFakeProcess, type ProcessSite } from "../support/gateway-process.ts";
+import { noteFigure } from "../support/figures.ts";
 import { messagesBody, post, until } from "../support/harness.ts";
+import { differencesFromBill } from "../support/ledger-and-bill.ts";
 
 const kills = Number(process.env["TOLLGATE_KILLS"] ?? 30);
 const seed = Number(process.env["TOLLGATE_SEED"] ?? Date.now() % 2 ** 31);
@@ -127,20 +131,10 @@ async function readLedger(site: ProcessSite): Promise<{ rows: readonly LedgerRow
   }
 }
 
-/** Every way in which ledger and bill differ, as sentences. */
+/** Every way in which ledger, bill and answers differ, as sentences. */
 function differences(rows: readonly LedgerRow[], bill: readonly BillEntry[], seen: readonly Seen[]): string[] {
   const rowsOf = Map.groupBy(rows, (row) => row.sessionId ?? "");
-  const billOf = Map.groupBy(bill, ({ billed }) => billed.sessionId ?? "");
-  const found: string[] = [];
-  for (const [session, entries] of billOf) {
-    if (entries.length !== 1) found.push(`${session}: billed ${entries.length} times`);
-    if (rowsOf.get(session)?.length !== 1) found.push(`${session}: billed, ${rowsOf.get(session)?.length ?? 0} rows`);
-  }
-  for (const [session, own] of rowsOf) {
-    const [row] = own;
-    if (own.length !== 1 || row === undefined) found.push(`${session}: ${own.length} rows`);
-    else found.push(...rowDifferences(row, billOf.get(session)?.[0]).map((text) => `${session}: ${text}`));
-  }
+  const found = [...differencesFromBill(rows, bill, { isGivenUp: false })];
   for (const { session, wholeAt, life } of seen) {
     if (wholeAt === undefined) continue;
     const row = rowsOf.get(session)?.[0];
@@ -150,15 +144,26 @@ function differences(rows: readonly LedgerRow[], bill: readonly BillEntry[], see
   return found;
 }
 
-function rowDifferences(row: LedgerRow, entry: BillEntry | undefined): string[] {
-  if (row.state === "open") return ["open"];
-  if (row.state === "unresolved") return row.costNanoUsd === 0n ? [] : ["unresolved with a cost"];
-  if (entry === undefined) return row.source === "none" && row.costNanoUsd === 0n ? [] : [`no bill, yet ${row.source}, ${row.outcome}, status ${row.status} and ${row.costNanoUsd} nano-USD`];
-  const { model, usage } = entry.billed;
-  const due = billedNanoUsd(model, usage);
-  if (row.source === "reported") return row.costNanoUsd === due ? [] : [`reported ${row.costNanoUsd}, billed ${due} nano-USD`];
-  if (row.source === "none") return [`billed, yet source none (${row.outcome})`];
-  return entry.final === undefined ? [`${row.source} although the answer was delivered whole`] : [];
+interface BudgetRow {
+  readonly scope: string;
+  readonly mode: string;
+  readonly spent_usd: string;
+  readonly held_usd: string;
+  readonly unresolved_usd: string;
+}
+
+/** What the two budgets of everything show, the incremental one first. */
+async function budgetsOf(url: string): Promise<readonly BudgetRow[]> {
+  const { budgets } = await callAdmin<{ budgets: readonly BudgetRow[] }>(url, "/api/v1/budgets");
+  return budgets.filter(({ scope }) => scope === "global").toSorted((a, b) => (a.mode < b.mode ? -1 : 1));
+}
+
+/** What they must show by the rows: an attempt of which nothing is known counts at what was held for it, which is more under a strict budget. */
+function dueUnder(rows: readonly LedgerRow[], heldFor: (row: LedgerRow) => bigint): Pick<BudgetRow, "spent_usd" | "unresolved_usd" | "held_usd"> {
+  const sum = (some: readonly LedgerRow[], amountOf: (row: LedgerRow) => bigint): bigint => some.reduce((total, row) => total + amountOf(row), 0n);
+  const unresolved = sum(rows.filter(({ state }) => state === "unresolved"), heldFor);
+  const settled = sum(rows, ({ costNanoUsd }) => costNanoUsd);
+  return { spent_usd: formatUsd(nanoUsd(settled + unresolved)), unresolved_usd: formatUsd(nanoUsd(unresolved)), held_usd: "0.00" };
 }
 
 it(`kill -9, ${kills} times under load, loses no bill and invents none`, async () => {
@@ -166,7 +171,7 @@ it(`kill -9, ${kills} times under load, loses no bill and invents none`, async (
   const random = randomFrom(seed);
   const folder = mkdtempSync(join(tmpdir(), "tollgate-kill-"));
   const fake = await startFakeProcess(join(folder, "bill.jsonl"));
-  const site = createProcessSite(fake.url);
+  const site = createProcessSite(fake.url, "budgets: [{scope: global, amount: 100000}, {id: bound, scope: global, amount: 100000, mode: strict}]");
   const first = site.start();
   const { key } = await callAdmin<{ key: string }>(await first.ready, "/key/generate", {});
   await first.kill9();
@@ -178,6 +183,7 @@ it(`kill -9, ${kills} times under load, loses no bill and invents none`, async (
   const last = site.start();
   const url = await last.ready;
   readyMs.push(last.readyMs()!);
+  const shown = await budgetsOf(url);
   const answer = await post(url, key, messagesBody(), { "x-claude-code-session-id": "after" });
   expect(answer.status).toBe(200);
   await answer.text();
@@ -201,6 +207,9 @@ it(`kill -9, ${kills} times under load, loses no bill and invents none`, async (
   expect(differences(rows, bill, load.seen), `TOLLGATE_SEED=${seed}`).toEqual([]);
   expect(recovered).toBe(0);
   expect([...spend.values()].reduce((sum, value) => sum + value, 0n)).toBe(rows.reduce((sum, { costNanoUsd }) => sum + costNanoUsd, 0n));
+  const before = rows.filter(({ sessionId }) => sessionId !== "after");
+  expect(shown).toEqual([expect.objectContaining(dueUnder(before, ({ holdNanoUsd }) => holdNanoUsd)), expect.objectContaining(dueUnder(before, ({ strictHoldNanoUsd }) => strictHoldNanoUsd))]);
+  noteFigure("kills", { kills, rows: rows.length, bills: bill.length, unresolved: count("unresolved"), readyMedianMs: Math.round(median), readyWorstMs: Math.round(worst) });
   // Otherwise the run proved nothing.
   expect(count("reported")).toBeGreaterThan(kills * 2);
   expect(count("unresolved")).toBeGreaterThan(0);

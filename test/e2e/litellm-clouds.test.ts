@@ -4,6 +4,7 @@
  * nobody.
  */
 import { execFileSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
@@ -56,13 +57,14 @@ interface Addresses {
   readonly vertex: string;
 }
 
-/** A proxy that takes itself for Google: whatever host is asked for, the fake answers, over TLS. */
+/** A proxy that takes itself for Vertex AI: whatever location's host is asked for, the fake answers, over TLS; other hosts are out of reach. */
 async function startGoogle(port: number): Promise<{ readonly url: string; readonly asked: string[] }> {
   const asked: string[] = [];
   const sockets = new Set<Socket>();
   const server = createServer();
   server.on("connect", (request, socket: Socket) => {
     asked.push(String(request.url));
+    if (!String(request.url).endsWith("aiplatform.googleapis.com:443")) return void socket.end("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
     socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
     const secure = new TLSSocket(socket, { isServer: true, cert: readFileSync(join(made, "google.pem")), key: readFileSync(join(made, "google.key")) });
     const onward = connect(port, "127.0.0.1");
@@ -271,4 +273,18 @@ describe("litellm_key_header_name without a Vertex AI login", () => {
     expect([site.asked, site.anthropic.requests.length]).toEqual([[], 1]);
     expect(JSON.stringify(site.anthropic.requests[0]?.headers)).not.toContain(googleToken);
   });
+});
+
+it("the gateway's logins at clouds go through the dialer like everything else: by the operator's proxy, to the login services' own hosts", async () => {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048, privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } });
+  const account = JSON.stringify({ type: "service_account", client_email: "gateway@lent-project.iam.gserviceaccount.com", private_key: privateKey, project_id: "lent-project" });
+  const site = await startSite(() => `
+model_list:
+  - {model_name: claude-opus-4-8, litellm_params: {model: vertex_ai/claude-opus-4-8, vertex_project: lent-project, vertex_location: us-east5, vertex_credentials: '${account}'}}
+  - {model_name: claude-sonnet-4-6, litellm_params: {model: bedrock/claude-sonnet-4-6, aws_region_name: eu-west-1, aws_access_key_id: AKIDLITELLM, aws_secret_access_key: aws-secret-0123456789, aws_role_name: "arn:aws:iam::123456789012:role/claude"}}
+general_settings: {master_key: "${adminKey}"}`);
+  const key = await site.key();
+  // The login services are out of reach here; where they were looked for is what counts.
+  for (const model of ["claude-opus-4-8", "claude-sonnet-4-6"]) expect((await call(site, key, ["messages", model, "plain"])).status).toBeGreaterThanOrEqual(500);
+  expect(site.asked).toEqual(["oauth2.googleapis.com:443", "sts.eu-west-1.amazonaws.com:443"]);
 });

@@ -222,7 +222,7 @@ async function bookProvisional(stores: Stores, model: string): Promise<void> {
   const attemptId = newId("att", openedAtMs);
   await stores.books.openEntry({
     attemptId, requestId: newId("req", openedAtMs), ordinal: 1, openedAtMs, keyId: "key_1", userId: null, teamId: null, organizationId: null, endUserId: null, project: null, tags: [], sessionId: null, agentId: null,
-    parentAgentId: null, requestClass: null, requestedModel: model, model, upstreamModel: model, provider: "anthropic", targetId: "t", isStreaming: false, requestBytes: 1, holdNanoUsd: nanoUsd(0n),
+    parentAgentId: null, requestClass: null, requestedModel: model, model, upstreamModel: model, provider: "anthropic", targetId: "t", isStreaming: false, requestBytes: 1, holdNanoUsd: nanoUsd(0n), strictHoldNanoUsd: nanoUsd(0n),
   });
   await stores.books.closeEntry({
     attemptId, closedAtMs: openedAtMs, outcome: "completed", status: 200, source: "reported", counts: { ...zeroCounts, input: 1_000, output: 100 }, serverToolUses: {}, servedModel: model,

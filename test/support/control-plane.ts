@@ -3,6 +3,7 @@ import { createBudgetBook } from "../../src/ledger/budget.ts";
 import { createLedger } from "../../src/ledger/ledger.ts";
 import { createKeyService, type KeyFields, type KeyService } from "../../src/admin/keys.ts";
 import type { AdminCall, AdminReply } from "../../src/admin/handler.ts";
+import { createManagedBudgets } from "../../src/admin/managed-budgets.ts";
 import { createAdminRoutes, type AdminRoute } from "../../src/admin/routes.ts";
 import { createAuthenticator } from "../../src/identity/authenticate.ts";
 import { createKeyIndex, type KeyIndex } from "../../src/identity/key-index.ts";
@@ -12,13 +13,19 @@ import { hashText, showOnce } from "../../src/identity/virtual-key.ts";
 import { manualClock, type ManualClock } from "../../src/kernel/clock.ts";
 import { isGatewayError, type GatewayError } from "../../src/kernel/gateway-error.ts";
 import { Secret } from "../../src/kernel/secret.ts";
+import type { BudgetStore } from "../../src/ledger/budget-store.ts";
 import type { LedgerRow } from "../../src/ledger/usage-store.ts";
 import { createMemoryKeyStore, type MemoryKeyStore } from "./memory-key-store.ts";
-import { createMemoryUsageStore } from "./memory-usage-store.ts";
+import { createMemoryReconcile, createMemoryUsageStore } from "./memory-usage-store.ts";
 
 export const controlPlaneAdminKey = "sk-admin-0123456789abcdefghij";
 
 /** What a test calls and looks at. */
+/** The budget store's port without a memory. */
+function createMemoryBudgetStore(): BudgetStore {
+  return { load: () => Promise.resolve([]), put: () => Promise.resolve(), remove: () => Promise.resolve() };
+}
+
 export interface ControlPlane {
   readonly clock: ManualClock;
   readonly store: MemoryKeyStore;
@@ -43,7 +50,7 @@ export async function createControlPlane(kept: Partial<Pick<ControlPlane, "clock
   index.load(await store.loadAll(clock.now()));
   index.setAdmin(hashText(controlPlaneAdminKey), false);
   const keys = createKeyService({ store, index, usage, clock });
-  const routes = createAdminRoutes({ keys, index, usage, ledger: createLedger(createBudgetBook([])), gatewaySecret: new Secret("gateway secret of the test") });
+  const routes = createAdminRoutes({ keys, index, usage, ledger: createLedger(createBudgetBook([])), budgets: createManagedBudgets({ store: createMemoryBudgetStore(), configured: [], apply: () => Promise.resolve() }, []), reconcile: createMemoryReconcile(rows), gatewaySecret: new Secret("gateway secret of the test") });
   const authenticator = createAuthenticator({ index, keyHeader: undefined });
   const whoIs = (key: string): Principal | undefined => {
     const result = authenticator.authenticate({ "x-api-key": key }, clock.now());

@@ -54,7 +54,7 @@ export interface FakeBedrock extends Omit<FakePlace, "behave"> {
 export const bedrockBetas: readonly string[] = [
   "interleaved-thinking-2025-05-14", "thinking-token-count-2026-05-13", "effort-2025-11-24", "context-1m-2025-08-07", "context-management-2025-06-27",
   "compact-2026-01-12", "tool-search-tool-2025-10-19", "tool-examples-2025-10-29", "fine-grained-tool-streaming-2025-05-14",
-  "mid-conversation-output-config-2026-07-01", "mid-conversation-tool-changes-2026-07-01", "thinking-display-updates-2026-08-18", "computer-use-2025-11-24",
+  "mid-conversation-output-config-2026-07-01", "mid-conversation-tool-changes-2026-07-01", "thinking-display-updates-2026-08-18", "dangerous-tool-use-2026-09-03", "computer-use-2025-11-24",
 ];
 /** Betas that the header may hold as well: Claude Code sends it in Bedrock mode. */
 const headerOnlyBetas = ["claude-code-20250219"];

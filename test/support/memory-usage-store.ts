@@ -1,5 +1,6 @@
 /** The usage store's port over a list of rows, for tests of reports: filters and sums as the port promises. */
 import type { LedgerRow, UsageDimension, UsageFilter, UsageGroup, UsageStore } from "../../src/ledger/usage-store.ts";
+import type { ReconcileOptions } from "../../src/admin/reconcile.ts";
 import { nanoUsd, type NanoUsd } from "../../src/kernel/money.ts";
 import { addCounts, zeroCounts } from "../../src/kernel/usage.ts";
 
@@ -36,7 +37,13 @@ export function ledgerRow(members: Partial<LedgerRow> = {}): LedgerRow {
     counts: { input: 1, cacheRead: 2, cacheWrite5m: 3, cacheWrite1h: 4, output: 5 },
     serverToolUses: {},
     costNanoUsd: nanoUsd(1_000_000_000n),
+    chargeNanoUsd: members.costNanoUsd ?? nanoUsd(1_000_000_000n),
+    marginPpm: null,
+    payer: "caller",
+    isWasted: false,
+    isNotional: false,
     holdNanoUsd: nanoUsd(0n),
+    strictHoldNanoUsd: nanoUsd(0n),
     priceRow: "row",
     isProvisional: false,
     isUnpriced: false,
@@ -78,6 +85,7 @@ export function createMemoryUsageStore(rows: readonly LedgerRow[]): UsageStore {
     provisionalRows: async () => [],
     adjust: async () => {},
     spentSince: () => Promise.resolve([]),
+    spentIn: () => Promise.resolve([]),
     unresolvedCount: async () => rows.filter(({ state }) => state === "unresolved").length,
   };
 }
@@ -98,15 +106,28 @@ function valueOf(row: LedgerRow, dimension: UsageDimension): string {
 }
 
 function groupOf(value: string, rows: readonly LedgerRow[]): UsageGroup {
-  const cost = (source: string | undefined): NanoUsd => nanoUsd(rows.filter((row) => source === undefined || row.source === source).reduce((sum, row) => sum + row.costNanoUsd, 0n));
+  const cost = (source: string | undefined): NanoUsd => nanoUsd(rows.filter((row) => !row.isNotional && (source === undefined || row.source === source)).reduce((sum, row) => sum + row.costNanoUsd, 0n));
   return {
     value,
     attempts: rows.length,
     counts: rows.reduce((sum, row) => addCounts(sum, row.counts), zeroCounts),
     costNanoUsd: cost(undefined),
+    chargeNanoUsd: cost(undefined),
+    wastedNanoUsd: nanoUsd(rows.reduce((sum, row) => (row.isWasted && !row.isNotional ? sum + row.chargeNanoUsd : sum), 0n)),
+    notionalNanoUsd: nanoUsd(rows.reduce((sum, row) => (row.isNotional ? sum + row.costNanoUsd : sum), 0n)),
     reportedNanoUsd: cost("reported"),
     estimatedNanoUsd: cost("estimated"),
+    adjustedNanoUsd: nanoUsd(0n),
     unresolvedAttempts: rows.filter(({ state }) => state === "unresolved").length,
     unpricedAttempts: rows.filter(({ isUnpriced }) => isUnpriced).length,
+  };
+}
+
+/** A ledger that no provider's figures can be held against: it has none whose exports can be read. */
+export function createMemoryReconcile(rows: readonly LedgerRow[]): Pick<ReconcileOptions, "store" | "audit" | "prices"> {
+  return {
+    store: { billed: () => Promise.resolve([]), uncertainRows: () => Promise.resolve(rows), spentBy: () => Promise.resolve([]) },
+    audit: { append: () => Promise.resolve() },
+    prices: { providers: [], canonicalName: (model) => model, price: () => ({ costNanoUsd: nanoUsd(0n), priceRow: "", isPriced: true }), webSearchCost: () => 0n },
   };
 }

@@ -26,8 +26,6 @@ export const unactedFields: readonly string[] = [
   "budget_limits",
   "budget_fallbacks",
   "model_max_budget",
-  "model_tpm_limit",
-  "model_rpm_limit",
   "tpm_limit_type",
   "rpm_limit_type",
   "default_estimated_output_tokens",
@@ -57,17 +55,15 @@ export const unactedFields: readonly string[] = [
 const unacted = new Set(unactedFields);
 
 /** Members of `metadata` in which LiteLLM hides the same; the others are the operator's own and are kept as they are. */
-const unactedMetadata = ["guardrails", "policies", "prompts", "enforced_params", "logging", "model_rpm_limit", "model_tpm_limit", "temp_budget_increase", "temp_budget_expiry"];
+const unactedMetadata = ["guardrails", "policies", "prompts", "enforced_params", "logging", "temp_budget_increase", "temp_budget_expiry"];
 
 /** Values that ask for what this build does anyway. */
 const harmless: Readonly<Record<string, unknown>> = { spend: 0, key_type: "default" };
 
-/** Members that are stored and shown but bind nothing yet. */
-const unenforced = ["rpm_limit", "tpm_limit", "max_parallel_requests"] as const;
-
 const name = z.string().min(1, "it must not be empty").max(nameLengthMax, `it must have at most ${nameLengthMax} characters`);
 const modelName = z.string().min(1, "it must not be empty").max(modelNameLengthMax, `it must have at most ${modelNameLengthMax} characters`);
 const count = z.number("it must be a whole number of at least 0").int("it must be a whole number").min(0, "it must be at least 0").max(Number.MAX_SAFE_INTEGER, "it is too large");
+const modelCounts = z.record(modelName, count, "it must be an object of models and whole numbers");
 const dollars = z
   .union([z.number(), z.string()], "it must be an amount in dollars")
   .transform(String)
@@ -90,12 +86,15 @@ const keyFields = {
   aliases: z.record(modelName, modelName, "it must be an object of names").nullish(),
   max_budget: dollars.nullish(),
   budget_duration: z.string("it must be a span such as 30d").nullish(),
+  run_budget_usd: dollars.nullish(),
   duration: z.string("it must be a span such as 30d").nullish(),
   metadata: freeObject.nullish(),
   tags: z.array(name, "it must be a list of texts").max(listLengthMax, `it must have at most ${listLengthMax} entries`).nullish(),
   rpm_limit: count.nullish(),
   tpm_limit: count.nullish(),
   max_parallel_requests: count.nullish(),
+  model_rpm_limit: modelCounts.nullish(),
+  model_tpm_limit: modelCounts.nullish(),
   blocked: z.boolean("it must be true or false").nullish(),
 };
 const keyReference = z.string("it must be a key or its hash").min(1, "it must not be empty").max(nameLengthMax, "it is too long");
@@ -150,11 +149,6 @@ export function parseDelete(body: unknown): { readonly keys: readonly string[]; 
   return found;
 }
 
-/** Names of the limits set in a record that this build keeps but does not enforce; an absent answer means none. */
-export function unenforcedIn(row: Readonly<Record<(typeof unenforced)[number], unknown>>): readonly string[] {
-  return unenforced.filter((field) => row[field] !== null);
-}
-
 /** The body without fields that are known, empty and not acted on. */
 function acted(body: unknown): unknown {
   if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
@@ -186,8 +180,10 @@ function fieldsOf(wire: WireFields): KeyFields {
     aliases: wire.aliases ?? undefined,
     maxBudgetUsd: wire.max_budget,
     budgetDuration: wire.budget_duration,
+    runBudgetUsd: wire.run_budget_usd === undefined ? runBudgetInMetadata(wire.metadata) : wire.run_budget_usd,
     duration: wire.duration,
     metadata: wire.metadata ?? undefined,
+    modelLimits: modelLimitsOf(wire),
     tags: wire.tags ?? tagsInMetadata(wire.metadata),
     rpmLimit: wire.rpm_limit,
     tpmLimit: wire.tpm_limit,
@@ -199,6 +195,20 @@ function fieldsOf(wire: WireFields): KeyFields {
 /** The object without its undefined members: in a change, an absent member means "as it was". */
 function withoutAbsent<Fields extends object>(fields: Fields): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> };
+}
+
+/** LiteLLM keeps them in the metadata, takes them there too, and shows them nowhere else. */
+const modelLimitsSchema = z.object({ model_rpm_limit: modelCounts.nullish(), model_tpm_limit: modelCounts.nullish() });
+
+function modelLimitsOf({ model_rpm_limit, model_tpm_limit, metadata }: WireFields): KeyFields["modelLimits"] {
+  if (metadata !== undefined && metadata !== null) parseFields(z.object({ metadata: modelLimitsSchema }), { metadata });
+  return model_rpm_limit === undefined && model_tpm_limit === undefined ? undefined : withoutAbsent({ model_rpm_limit, model_tpm_limit });
+}
+
+/** LiteLLM has no such field, and some of its clients send none that it does not have. */
+function runBudgetInMetadata(metadata: WireFields["metadata"]): string | null | undefined {
+  if (metadata?.["run_budget_usd"] === undefined) return undefined;
+  return parseFields(z.object({ metadata: z.object({ run_budget_usd: dollars.nullable() }) }), { metadata }).metadata.run_budget_usd;
 }
 
 /** LiteLLM keeps tags in the metadata, and its clients write them there. */

@@ -1,15 +1,16 @@
 /** A key as LiteLLM's clients expect to see it (`LiteLLM_VerificationToken`, BerriAI/litellm as of 1.104). */
 import type { KeyRecord } from "../../identity/key-store.ts";
-import { usdNumber, type NanoUsd } from "../../kernel/money.ts";
+import { nanoUsd, usdNumber, type NanoUsd } from "../../kernel/money.ts";
+import type { BalanceState } from "../../ledger/ledger.ts";
 import { isoOrNull } from "../durations.ts";
-import { unenforcedIn } from "./key-body.ts";
 
 /**
  * @param key the record; its secret is not in it
  * @param spend over the key's whole life
- * @returns the row; `x_tollgate_unenforced` names limits that are set and do not bind, and is absent when there are none
+ * @param budget of its own, in its present window: with one, `spend` is what counts against it, as LiteLLM has it
+ * @returns the row
  */
-export function litellmKeyRow(key: KeyRecord, spend: NanoUsd): Record<string, unknown> {
+export function litellmKeyRow(key: KeyRecord, spend: NanoUsd, budget: BalanceState | undefined): Record<string, unknown> {
   const limits = {
     max_budget: key.maxBudgetUsd === null ? null : Number(key.maxBudgetUsd),
     budget_duration: key.budgetDuration,
@@ -17,12 +18,11 @@ export function litellmKeyRow(key: KeyRecord, spend: NanoUsd): Record<string, un
     rpm_limit: key.rpmLimit,
     max_parallel_requests: key.maxParallelRequests,
   };
-  const notBinding = unenforcedIn(limits);
   return {
     token: key.tokenHash,
     key_name: key.name,
     key_alias: key.alias,
-    spend: usdNumber(spend),
+    spend: usdNumber(budget === undefined ? spend : nanoUsd(budget.settled)),
     expires: isoOrNull(key.expiresAtMs),
     models: key.models,
     aliases: key.aliases,
@@ -35,11 +35,18 @@ export function litellmKeyRow(key: KeyRecord, spend: NanoUsd): Record<string, un
     tags: key.tags,
     blocked: key.isBlocked,
     ...limits,
-    budget_reset_at: null,
+    run_budget_usd: key.runBudgetUsd === null ? null : Number(key.runBudgetUsd),
+    budget_reset_at: isoOrNull(budget?.endMs ?? null),
+    ...(budget === undefined ? {} : standing(budget, spend)),
     litellm_budget_table: null,
     created_at: isoOrNull(key.createdAtMs),
     created_by: key.createdBy,
     updated_at: isoOrNull(key.updatedAtMs),
-    ...(notBinding.length === 0 ? {} : { x_tollgate_unenforced: notBinding }),
   };
+}
+
+/** What LiteLLM has no word for. */
+function standing({ budget, settled, held }: BalanceState, spend: NanoUsd): Readonly<Record<string, unknown>> {
+  const left = budget.amountNanoUsd - settled - held;
+  return { x_tollgate_held: usdNumber(nanoUsd(held)), x_tollgate_left: usdNumber(nanoUsd(left > 0n ? left : 0n)), x_tollgate_lifetime_spend: usdNumber(spend) };
 }

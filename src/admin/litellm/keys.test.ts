@@ -29,6 +29,7 @@ const everyField = {
   aliases: { fast: "claude-haiku-4-5" },
   max_budget: 12.5,
   budget_duration: "30d",
+  run_budget_usd: 2.25,
   duration: "1mo",
   metadata: { cost_center: "42" },
   tags: ["project:gate"],
@@ -45,7 +46,6 @@ describe("POST /key/generate", () => {
     const reply = await call(plane, "POST /key/generate", everyField);
     const key = String(reply["key"]);
     expect(reply).toMatchObject({ ...fields, token: hashText(key), token_id: hashText(key), key_name: `sk-...${key.slice(-4)}`, expires: "2026-02-01T00:00:00.000Z", spend: 0, created_by: "admin", created_at: "2026-01-01T00:00:00.000Z" });
-    expect(reply["x_tollgate_unenforced"]).toEqual(["rpm_limit", "tpm_limit", "max_parallel_requests"]);
     expect(plane.whoIs(key)?.key?.maxBudgetUsd).toBe("12.5");
   });
 
@@ -56,7 +56,6 @@ describe("POST /key/generate", () => {
     for (const body of [undefined, {}, nulls, empty]) {
       const reply = await call(plane, "POST /key/generate", body);
       expect(reply).toMatchObject({ models: [], expires: null, max_budget: null, key_alias: null, blocked: false });
-      expect(reply).not.toHaveProperty("x_tollgate_unenforced");
     }
   });
 
@@ -64,6 +63,15 @@ describe("POST /key/generate", () => {
     const plane = await createControlPlane();
     expect(await call(plane, "POST /key/generate", { metadata: { tags: ["a", "b"], x: 1 } })).toMatchObject({ tags: ["a", "b"], metadata: { tags: ["a", "b"], x: 1 } });
     expect(await sentenceOf(plane.call("POST /key/generate", { metadata: { tags: "a" } }))).toContain("metadata.tags");
+  });
+
+  it("takes a run's budget from the metadata too, and leaves it as it was where it is not named", async () => {
+    const plane = await createControlPlane();
+    const { key } = await call(plane, "POST /key/generate", { metadata: { run_budget_usd: "0.75" } });
+    expect(plane.whoIs(String(key))?.key?.runBudgetUsd).toBe("0.75");
+    expect(await call(plane, "POST /key/update", { key, metadata: { x: 1 } })).toMatchObject({ run_budget_usd: 0.75 });
+    expect(await call(plane, "POST /key/update", { key, run_budget_usd: null })).toMatchObject({ run_budget_usd: null });
+    expect(await sentenceOf(plane.call("POST /key/generate", { metadata: { run_budget_usd: -1 } }))).toContain("metadata.run_budget_usd");
   });
 
   it("takes a budget exactly as written", async () => {
@@ -82,7 +90,9 @@ describe("POST /key/generate", () => {
 
   it.each<[string, unknown, string]>([
     ["a wholly unknown field", { modles: ["x"] }, "modles: there is no such field"],
-    ["a hidden restriction in the metadata", { metadata: { model_rpm_limit: { claude: 1 } } }, "metadata.model_rpm_limit"],
+    ["a hidden restriction in the metadata", { metadata: { guardrails: ["pii"] } }, "metadata.guardrails"],
+    ["a model's limit that is no number", { metadata: { model_rpm_limit: { claude: "1" } } }, "metadata.model_rpm_limit.claude"],
+    ["a model's limit below 0", { model_tpm_limit: { claude: -1 } }, "model_tpm_limit.claude"],
     ["models that are no list", { models: "claude-*" }, "models"],
     ["an empty model name", { models: [""] }, "models.0"],
     ["aliases that are no names", { aliases: { a: 1 } }, "aliases.a"],
@@ -215,7 +225,7 @@ describe("GET /key/info", () => {
     const { key, token } = await call(plane, "POST /key/generate", everyField);
     plane.rows.push(ledgerRow({ keyId: plane.keys.list()[0]!.id, costNanoUsd: nanoUsd(250_000_001n) }));
     const reply = await call(plane, `GET /key/info?key=${String(token)}`);
-    expect(reply).toMatchObject({ key: token, info: { token, spend: 0.250000001, key_alias: "ada-laptop", expires: "2026-02-01T00:00:00.000Z", x_tollgate_unenforced: expect.arrayContaining(["rpm_limit"]) as unknown } });
+    expect(reply).toMatchObject({ key: token, info: { token, spend: 0.250000001, key_alias: "ada-laptop", expires: "2026-02-01T00:00:00.000Z" } });
     expect(JSON.stringify(reply)).not.toContain(String(key));
   });
 

@@ -4,6 +4,8 @@ import type { KeyRecord } from "../../identity/key-store.ts";
 import { showOnce } from "../../identity/virtual-key.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import { nanoUsd } from "../../kernel/money.ts";
+import type { BalanceState, Ledger } from "../../ledger/ledger.ts";
+import type { Spender } from "../../ledger/scope.ts";
 import { fieldInvalid, parseFields, queryObject } from "../fields.ts";
 import type { AdminCall, AdminHandler, AdminReply } from "../handler.ts";
 import type { Author, KeyService, ShownKey } from "../keys.ts";
@@ -26,21 +28,21 @@ export interface LitellmKeyHandlers {
 }
 
 /** All but `info` are for admins; the route table sees to that. */
-export function createLitellmKeyHandlers(keys: KeyService): LitellmKeyHandlers {
-  const row = async (record: KeyRecord): Promise<Record<string, unknown>> => litellmKeyRow(record, (await keys.spend([record.id]))(record.id));
+export function createLitellmKeyHandlers(keys: KeyService, ledger: Pick<Ledger, "balancesOf">): LitellmKeyHandlers {
+  const row = async (record: KeyRecord, nowMs: number): Promise<Record<string, unknown>> => litellmKeyRow(record, (await keys.spend([record.id]))(record.id), ownBudget(ledger, record, nowMs));
   const setBlocked =
     (isBlocked: boolean): AdminHandler =>
     async (call) =>
-      ok(await row(await keys.setBlocked(parseReference(call.body), isBlocked, authorOf(call))));
+      ok(await row(await keys.setBlocked(parseReference(call.body), isBlocked, authorOf(call)), call.nowMs));
 
   return {
     async generate(call) {
       const shown = await keys.create(parseGenerate(call.body), authorOf(call));
-      return ok(withSecret(litellmKeyRow(shown.record, nanoUsd(0n)), shown));
+      return ok(withSecret(litellmKeyRow(shown.record, nanoUsd(0n), ownBudget(ledger, shown.record, call.nowMs)), shown));
     },
     async update(call) {
       const { reference, fields } = parseUpdate(call.body);
-      return ok({ key: reference, ...(await row(await keys.update(reference, fields, authorOf(call)))) });
+      return ok({ key: reference, ...(await row(await keys.update(reference, fields, authorOf(call)), call.nowMs)) });
     },
     async remove(call) {
       const named = parseDelete(call.body);
@@ -57,15 +59,21 @@ export function createLitellmKeyHandlers(keys: KeyService): LitellmKeyHandlers {
     async regenerate(call) {
       const { reference, ...options } = parseRegenerate(call.body, call.params["key"]);
       const shown = await keys.rotate(reference, options, authorOf(call));
-      return ok(withSecret(await row(shown.record), shown));
+      return ok(withSecret(await row(shown.record, call.nowMs), shown));
     },
     async info(call) {
       const { key: reference } = parseFields(infoSchema, queryObject(call.query));
       const record = keyInSight(keys, call, reference);
-      return ok({ key: reference ?? record.tokenHash, info: await row(record) });
+      return ok({ key: reference ?? record.tokenHash, info: await row(record, call.nowMs) });
     },
-    list: (call) => listKeys(keys, call),
+    list: (call) => listKeys(keys, ledger, call),
   };
+}
+
+/** What the key's own budget has used in its present window; undefined where it has none. */
+function ownBudget(ledger: Pick<Ledger, "balancesOf">, { id }: KeyRecord, nowMs: number): BalanceState | undefined {
+  const spender: Spender = { keyId: id, userId: null, teamId: null, organizationId: null, endUserId: null, project: null, tags: [], sessionId: null, model: "", provider: "", targetId: "" };
+  return ledger.balancesOf(spender, nowMs).find(({ budget, scope }) => scope === `key:${id}` && budget.id === `key ${id}`);
 }
 
 const infoSchema = z.strictObject({ key: z.string().min(1, "it must not be empty").optional() });
@@ -98,7 +106,7 @@ const listSchema = z.strictObject({
   include_created_by_keys: flag.optional(),
 });
 
-async function listKeys(keys: KeyService, call: AdminCall): Promise<AdminReply> {
+async function listKeys(keys: KeyService, ledger: Pick<Ledger, "balancesOf">, call: AdminCall): Promise<AdminReply> {
   // LiteLLM's clients send fields they do not use as empty.
   const given = Object.fromEntries(Object.entries(queryObject(call.query)).filter(([, value]) => value !== ""));
   const { page = 1, size = pageSizeDefault, sort_by = "created_at", sort_order = "desc", return_full_object, ...filter } = parseFields(listSchema, given);
@@ -112,7 +120,7 @@ async function listKeys(keys: KeyService, call: AdminCall): Promise<AdminReply> 
   const shown = found.slice((page - 1) * size, page * size);
   const spend = await keys.spend(return_full_object === true ? shown.map(({ id }) => id) : []);
   return ok({
-    keys: shown.map((key) => (return_full_object === true ? litellmKeyRow(key, spend(key.id)) : key.tokenHash)),
+    keys: shown.map((key) => (return_full_object === true ? litellmKeyRow(key, spend(key.id), ownBudget(ledger, key, call.nowMs)) : key.tokenHash)),
     total_count: found.length,
     current_page: page,
     total_pages: Math.ceil(found.length / size),

@@ -91,9 +91,9 @@ async function summaries(sources: Sources, filter: UsageFilter & { readonly sinc
 async function summary({ keys, usage }: Sources, day: string, filter: UsageFilter): Promise<unknown> {
   const byKey = await usage.groupBy("key", filter);
   const [users, models] = [await usage.groupBy("user", filter), await usage.groupBy("model", filter)];
-  const sums = (groups: typeof byKey): Record<string, number> => Object.fromEntries(groups.map(({ value, costNanoUsd }) => [value, usdNumber(costNanoUsd)]));
-  const spend = byKey.reduce<NanoUsd>((sum, { costNanoUsd }) => nanoUsd(sum + costNanoUsd), nanoUsd(0n));
-  const perKey = Object.fromEntries(byKey.map(({ value, costNanoUsd }) => [keys.find(value)?.tokenHash ?? value, usdNumber(costNanoUsd)]));
+  const sums = (groups: typeof byKey): Record<string, number> => Object.fromEntries(groups.map(({ value, chargeNanoUsd }) => [value, usdNumber(chargeNanoUsd)]));
+  const spend = byKey.reduce<NanoUsd>((sum, { chargeNanoUsd }) => nanoUsd(sum + chargeNanoUsd), nanoUsd(0n));
+  const perKey = Object.fromEntries(byKey.map(({ value, chargeNanoUsd }) => [keys.find(value)?.tokenHash ?? value, usdNumber(chargeNanoUsd)]));
   return { ...perKey, users: sums(users), models: sums(models), spend: usdNumber(spend), startTime: day };
 }
 
@@ -108,7 +108,8 @@ function spendLogRow(row: LedgerRow, keys: KeyService): Record<string, unknown> 
     litellm_call_id: row.requestId,
     call_type: "anthropic_messages",
     api_key: key?.tokenHash ?? row.keyId,
-    spend: usdNumber(row.costNanoUsd),
+    // What the caller's own login pays is no spend of the gateway's.
+    spend: row.isNotional ? 0 : usdNumber(row.chargeNanoUsd),
     total_tokens: promptTokens + output,
     prompt_tokens: promptTokens,
     completion_tokens: output,
@@ -159,6 +160,6 @@ function metadataOf(row: LedgerRow, alias: string | null): Record<string, unknow
       },
       ...(Object.keys(row.serverToolUses).length === 0 ? {} : { server_tool_use: row.serverToolUses }),
     },
-    tollgate: { attempt_id: row.attemptId, ordinal: row.ordinal, state: row.state, source: row.source, price_row: row.priceRow, is_provisional: row.isProvisional, is_unpriced: row.isUnpriced },
+    tollgate: { attempt_id: row.attemptId, ordinal: row.ordinal, state: row.state, source: row.source, price_row: row.priceRow, is_provisional: row.isProvisional, is_unpriced: row.isUnpriced, cost_usd: usdNumber(row.costNanoUsd), payer: row.payer, is_wasted: row.isWasted, is_notional: row.isNotional },
   };
 }

@@ -132,5 +132,10 @@ const suffixes: readonly (readonly [RegExp, string])[] = [
  */
 export function originOf(service: string, region: string): string {
   if (!/^[a-z]{2,5}(?:-[a-z]+)+-\d{1,2}$/.test(region)) throw new CredentialError(`${JSON.stringify(region)} is not the name of an AWS region`, false);
-  return `https://${service}.${region}.${suffixes.find(([start]) => start.test(region))?.[1] ?? "amazonaws.com"}`;
+  return `https://${service}.${region}.${domainOf(region)}`;
+}
+
+/** Domain that a region's services stand below: `amazonaws.com` nearly everywhere. */
+export function domainOf(region: string): string {
+  return suffixes.find(([start]) => start.test(region))?.[1] ?? "amazonaws.com";
 }

@@ -1,6 +1,7 @@
 /**
- * Puts a login on a call to Claude Platform on AWS: a workspace key in `x-api-key`, or a signature (service `aws-external-anthropic`);
- * where the target says so, the caller's own key (anthropics/anthropic-sdk-typescript packages/aws-sdk/src/client.ts, checked 2026-11).
+ * Puts the gateway's login on a call to Claude Platform on AWS: a workspace key in `x-api-key`, or a signature (service
+ * `aws-external-anthropic`). A caller's own could only be a key in `x-api-key`, where Tollgate's own key stands, or a signature over
+ * another request (anthropics/anthropic-sdk-typescript packages/aws-sdk/src/client.ts, checked 2026-11).
  */
 import { createAwsPlaceLogin, type AwsPlaceLogin } from "../../credentials/aws/place-login.ts";
 import type { CredentialRuntime } from "../../credentials/runtime.ts";
@@ -17,8 +18,7 @@ export function login(settings: AnthropicAwsSettings, runtime: CredentialRuntime
 }
 
 /** @throws GatewayError as {@link AwsPlaceLogin.headersFor} */
-export async function authorize(request: UpstreamRequest, settings: AnthropicAwsSettings, { credentials, client, host, nowMs }: AuthorizeContext<AwsPlaceLogin>): Promise<UpstreamRequest> {
-  if (client !== undefined) return { ...request, headers: [...request.headers, client.header, client.value] };
+export async function authorize(request: UpstreamRequest, settings: AnthropicAwsSettings, { credentials, host, nowMs }: AuthorizeContext<AwsPlaceLogin>): Promise<UpstreamRequest> {
   const { method, headers, body } = request;
   const [path = "", query = ""] = `${destination(settings).pathPrefix}${request.path}`.split("?");
   return { ...request, headers: [...headers, ...(await credentials.headersFor({ method, host, path, query, headers, body, nowMs }))] };

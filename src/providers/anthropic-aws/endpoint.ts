@@ -7,7 +7,8 @@
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import { withoutHeader } from "../../wire/headers.ts";
 import { fieldsWithout } from "../beta-fields.ts";
-import { betasOf, reshape } from "../envelope.ts";
+import { inAnthropicNames } from "../cloud-betas.ts";
+import { reshape } from "../envelope.ts";
 import type { Destination, ProviderCall, UpstreamRequest } from "../provider.ts";
 import type { AnthropicAwsSettings } from "./config.ts";
 
@@ -21,15 +22,16 @@ export function destination({ region, endpoint }: AnthropicAwsSettings): Destina
 
 /** @throws GatewayError `client_field_invalid` naming `safeguards`, where the place refuses their beta */
 export function prepare(call: ProviderCall, settings: AnthropicAwsSettings): UpstreamRequest {
-  const came = call.refusedBetas.size === 0 ? [] : betasOf(call);
-  const removed = came.filter((beta) => call.refusedBetas.has(beta));
-  const betas = came.filter((beta) => !call.refusedBetas.has(beta));
+  const named = inAnthropicNames(call);
+  const removed = named.betas.filter((beta) => call.refusedBetas.has(beta));
+  const betas = named.betas.filter((beta) => !call.refusedBetas.has(beta));
+  const isAsSent = removed.length + named.loss.length === 0;
   const { remove, replace, loss: fields } = fieldsWithout(call, removed, betas);
   if (remove.has("safeguards")) throw new GatewayError("client_field_invalid", { publicText: "safeguards: this field cannot be served by the model's provider here. Send the request without safeguards." });
-  const { body, headers: shaped } = reshape(call, removed.length === 0 ? { to: "messages", version } : { to: "messages", version, betas, remove, replace });
+  const { body, headers: shaped } = reshape(call, isAsSent ? { to: "messages", version } : { to: "messages", version, betas, remove, replace });
   let headers: readonly string[] = shaped;
   if (settings.workspace_id !== undefined) headers = [...withoutHeader(headers, "anthropic-workspace-id"), "anthropic-workspace-id", settings.workspace_id];
   for (const [name, value] of Object.entries(settings.headers)) headers = [...withoutHeader(headers, name.toLowerCase()), name, value];
-  const loss = [...removed.map((beta) => `beta:${beta}`), ...fields];
+  const loss = [...named.loss, ...removed.map((beta) => `beta:${beta}`), ...fields];
   return { method: "POST", path: `${paths[call.operation]}${call.envelope === "messages" ? call.query : ""}`, headers, body, ...(loss.length === 0 ? {} : { loss }) };
 }

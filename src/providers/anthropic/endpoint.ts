@@ -1,5 +1,6 @@
 /** Address and form of a call to an Anthropic-format upstream. The body stays the client's, but for the model's name. */
 import { withoutHeader } from "../../wire/headers.ts";
+import { inAnthropicNames } from "../cloud-betas.ts";
 import { reshape } from "../envelope.ts";
 import type { Destination, ProviderCall, UpstreamRequest } from "../provider.ts";
 import type { AnthropicSettings } from "./config.ts";
@@ -11,10 +12,15 @@ export function destination(settings: AnthropicSettings): Destination {
   return { origin: url.origin, pathPrefix: url.pathname.replace(/\/+$/, "") };
 }
 
-/** Of the same envelope the query, the forwardable headers and the body go along, and `model` is replaced only if it differs. */
+/**
+ * Of the same envelope the query, the forwardable headers and the body go along, and `model` is replaced only if it differs. Of a
+ * cloud's envelope betas go under the names that they have here.
+ */
 export function prepare(call: ProviderCall, settings: AnthropicSettings): UpstreamRequest {
-  const { body, headers: shaped } = reshape(call, { to: "messages", version: "2023-06-01" });
+  const named = call.envelope === "messages" ? undefined : inAnthropicNames(call);
+  const { body, headers: shaped } = reshape(call, { to: "messages", version: "2023-06-01", ...(named === undefined ? {} : { betas: named.betas }) });
   let headers = shaped;
   for (const [name, value] of Object.entries(settings.headers)) headers = [...withoutHeader(headers, name.toLowerCase()), name, value];
-  return { method: "POST", path: `${paths[call.operation]}${call.envelope === "messages" ? call.query : ""}`, headers, body };
+  const path = `${paths[call.operation]}${call.envelope === "messages" ? call.query : ""}`;
+  return { method: "POST", path, headers, body, ...(named === undefined || named.loss.length === 0 ? {} : { loss: named.loss }) };
 }

@@ -46,6 +46,8 @@ export const betaRows: readonly BetaRow[] = [
   { beta: "thinking-display-updates-2026-08-18", models: generation5, source: litellm, checked },
   // Sonnet 4.5 answers "invalid beta flag" to it.
   { beta: "thinking-binding-controls-2026-08-01", models: generation5, source: "https://github.com/BerriAI/litellm/pull/41203", checked },
+  // Its field is `safeguards`: Bedrock classifies tool calls itself for Claude Code's auto mode.
+  { beta: "dangerous-tool-use-2026-09-03", source: `${litellm}; https://docs.litellm.ai/docs/claude_code_auto_mode (who answers safeguards)`, checked },
   { beta: "computer-use-2025-11-24", source: litellm, checked },
   { beta: "computer-use-2025-01-24", source: `${litellm}; ${awsList}`, checked },
   { beta: "computer-use-2024-10-22", models: /claude-3-5-sonnet-20241022/, source: "https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-request-response.html", checked },

@@ -3,6 +3,7 @@
  * (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModelWithResponseStream.html and
  * API_runtime_CountTokens.html, checked 2026-11).
  */
+import { domainOf } from "../../credentials/aws/login.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import { withoutHeader } from "../../wire/headers.ts";
 import type { Destination, ProviderCall, UpstreamRequest } from "../provider.ts";
@@ -11,7 +12,7 @@ import { toBedrock } from "./envelope.ts";
 import { foundationModel } from "./models.ts";
 
 export function destination({ region, endpoint }: BedrockSettings): Destination {
-  const url = new URL(endpoint ?? `https://bedrock-runtime.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`);
+  const url = new URL(endpoint ?? `https://bedrock-runtime.${region}.${domainOf(region)}`);
   return { origin: url.origin, pathPrefix: url.pathname.replace(/\/+$/, "") };
 }
 

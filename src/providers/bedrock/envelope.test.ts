@@ -127,10 +127,16 @@ describe("a Messages request of Claude Code", () => {
   });
 
   it.each(["safeguards", "mcp_servers", "container", "output_format"])("is refused naming %s, which may not be lost in silence", (name) => {
-    const betas = { safeguards: "dangerous-tool-use-2026-09-03", mcp_servers: "mcp-client-2025-11-20", container: "skills-2025-10-02", output_format: "structured-outputs-2025-11-13" };
+    const betas = { safeguards: "dangerous-tool-use-2027-01-01", mcp_servers: "mcp-client-2025-11-20", container: "skills-2025-10-02", output_format: "structured-outputs-2025-11-13" };
     const beta = betas[name as keyof typeof betas];
     const refusedBetas = new Set(name === "output_format" ? [beta] : []);
     expect(() => toBedrock(callOf({ [name]: [] }, { headers: claudeCodeHeaders([beta]), refusedBetas }))).toThrow(expect.objectContaining({ code: "client_field_invalid", details: { publicText: expect.stringContaining(`${name}:`) as unknown } }));
+  });
+
+  it("goes with safeguards and their beta, which a refusal turns into one by name", () => {
+    const call = (refused: readonly string[]): ProviderCall => callOf({ safeguards: [{ type: "dangerous_tool_use" }] }, { headers: claudeCodeHeaders(["dangerous-tool-use-2026-09-03", "afk-mode-2026-01-31"]), refusedBetas: new Set(refused) });
+    expect(json(call([]))).toMatchObject({ anthropic_beta: ["dangerous-tool-use-2026-09-03"], safeguards: [{ type: "dangerous_tool_use" }] });
+    expect(() => toBedrock(call(["dangerous-tool-use-2026-09-03"]))).toThrow(expect.objectContaining({ details: { publicText: expect.stringContaining("safeguards:") as unknown } }));
   });
 
   it("sends a beta only to the models that know it", () => {

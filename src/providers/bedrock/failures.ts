@@ -90,17 +90,20 @@ function isAboutFields(message: string): boolean {
 }
 
 /**
- * The fault that an exception frame tells.
+ * The fault that an exception frame tells. Of its words nothing goes to the log: they may quote the request, which is not kept while
+ * a reply runs, so nobody could tell what of them is a quotation.
  *
  * @param name `throttlingException`, as the frame's header has it
  */
 export function exceptionFault(name: string, payload: Buffer): GatewayError {
   const kind = name.charAt(0).toUpperCase() + name.slice(1);
-  const json = jsonOf(payload);
-  const said = memberOf(json, "message") ?? memberOf(json, "Message");
-  const message = typeof said === "string" ? said.slice(0, 2_000) : undefined;
-  const internal = `event stream: ${/^[A-Za-z]{1,80}$/.test(name) ? name : "an exception"}: ${message?.slice(0, 600) ?? "without a message"}`;
-  if (kind === "ValidationException") return new GatewayError("upstream_refused", { internal, status: 400, type: "invalid_request_error", publicText: toldWords(message ?? "") });
+  const internal = `event stream: ${/^[A-Za-z]{1,80}$/.test(name) ? name : "an exception without a known name"}`;
+  if (kind === "ValidationException") {
+    const json = jsonOf(payload);
+    const said = memberOf(json, "message") ?? memberOf(json, "Message");
+    const publicText = toldWords(typeof said === "string" ? said.slice(0, 2_000) : "");
+    return new GatewayError("upstream_refused", { internal, status: 400, type: "invalid_request_error", publicText });
+  }
   const told = faultTold(kind, []);
   if (told === undefined) return new GatewayError("upstream_stream_broken", { internal });
   return new GatewayError("upstream_refused", { internal, publicText: told.message, type: told.type, ...(told.status === undefined ? {} : { status: told.status }) });

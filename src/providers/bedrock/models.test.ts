@@ -42,10 +42,12 @@ describe("names", () => {
 });
 
 describe("settings", () => {
-  it("give the region's own host, China's included, or the endpoint", () => {
+  it("give the region's own host, in every partition of AWS, or the endpoint", () => {
     const of = (more: object) => destination(settings.parse({ region: "us-east-1", ...more }));
     expect(of({})).toEqual({ origin: "https://bedrock-runtime.us-east-1.amazonaws.com", pathPrefix: "" });
     expect(of({ region: "cn-north-1" }).origin).toBe("https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
+    expect(of({ region: "eusc-de-east-1" }).origin).toBe("https://bedrock-runtime.eusc-de-east-1.amazonaws.eu");
+    expect(of({ region: "us-gov-west-1" }).origin).toBe("https://bedrock-runtime.us-gov-west-1.amazonaws.com");
     expect(of({ endpoint: "https://vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com/" }).origin).toBe("https://vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com");
     expect(of({ endpoint: "https://proxy.example:8443/aws/bedrock/" })).toEqual({ origin: "https://proxy.example:8443", pathPrefix: "/aws/bedrock" });
   });

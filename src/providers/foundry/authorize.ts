@@ -1,4 +1,4 @@
-/** Puts the resource's key on a call, or, where the target says so, the caller's own login. */
+/** Puts the resource's key on a call, or, where the target says so, the caller's own token of Entra ID. */
 import type { AuthorizeContext, UpstreamRequest } from "../provider.ts";
 import type { FoundrySettings } from "./config.ts";
 

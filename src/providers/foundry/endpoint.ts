@@ -8,7 +8,8 @@
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import { withoutHeader } from "../../wire/headers.ts";
 import { fieldsWithout } from "../beta-fields.ts";
-import { betasOf, reshape } from "../envelope.ts";
+import { inAnthropicNames } from "../cloud-betas.ts";
+import { reshape } from "../envelope.ts";
 import type { Destination, ProviderCall, UpstreamRequest } from "../provider.ts";
 import type { FoundrySettings } from "./config.ts";
 
@@ -22,14 +23,15 @@ export function destination({ resource, base_url: baseUrl }: FoundrySettings): D
 
 /** @throws GatewayError `client_field_invalid` naming `safeguards`, where the place refuses their beta */
 export function prepare(call: ProviderCall, settings: FoundrySettings): UpstreamRequest {
-  const came = call.refusedBetas.size === 0 ? [] : betasOf(call);
-  const removed = came.filter((beta) => call.refusedBetas.has(beta));
-  const kept = came.filter((beta) => !call.refusedBetas.has(beta));
+  const named = inAnthropicNames(call);
+  const removed = named.betas.filter((beta) => call.refusedBetas.has(beta));
+  const kept = named.betas.filter((beta) => !call.refusedBetas.has(beta));
+  const isAsSent = removed.length + named.loss.length === 0;
   const fields = fieldsWithout(call, removed, kept);
   if (fields.remove.has("safeguards")) throw new GatewayError("client_field_invalid", { publicText: "safeguards: this field cannot be served by the model's provider here. Send the request without safeguards." });
-  const { body, headers: shaped } = reshape(call, removed.length === 0 ? { to: "messages", version } : { to: "messages", version, betas: kept, remove: fields.remove, replace: fields.replace });
+  const { body, headers: shaped } = reshape(call, isAsSent ? { to: "messages", version } : { to: "messages", version, betas: kept, remove: fields.remove, replace: fields.replace });
   let headers = shaped;
   for (const [name, value] of Object.entries(settings.headers)) headers = [...withoutHeader(headers, name.toLowerCase()), name, value];
-  const loss = [...removed.map((beta) => `beta:${beta}`), ...fields.loss];
+  const loss = [...named.loss, ...removed.map((beta) => `beta:${beta}`), ...fields.loss];
   return { method: "POST", path: `${paths[call.operation]}${call.envelope === "messages" ? call.query : ""}`, headers, body, ...(loss.length === 0 ? {} : { loss }) };
 }

@@ -14,6 +14,8 @@ export const foundry: Provider<FoundrySettings> = {
   modelName: deploymentName,
   prepare,
   authorize,
+  // A token of Entra ID, which Claude Code sends as ANTHROPIC_FOUNDRY_AUTH_TOKEN: packages/foundry-sdk/src/client.ts, checked 2026-11.
+  isClientLogin: (value) => !/^bearer +sk-/i.test(value),
   classify,
   judge,
 };

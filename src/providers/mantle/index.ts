@@ -15,6 +15,8 @@ export const mantle: Provider<MantleSettings, AwsPlaceLogin> = {
   modelName: mantleModelName,
   prepare,
   authorize,
+  // A Bedrock API key, as Bedrock itself takes it.
+  isClientLogin: (value) => !/^bearer +sk-/i.test(value),
   refused: (credentials) => credentials.refused(),
   classify,
   judge: (reply) => judgeAws(reply),

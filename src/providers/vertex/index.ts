@@ -17,7 +17,7 @@ export const vertex: Provider<VertexSettings, VertexCredentials> = {
   prepare,
   authorize,
   isClientLogin: (value) => !/^bearer +sk-/i.test(value),
-  priceRegion: ({ location }) => (location === "global" ? undefined : "regional"),
+  priceRegion: ({ location }, clientProject) => ((clientProject?.location ?? location) === "global" ? undefined : "regional"),
   refused: (credentials) => credentials.refused(),
   classify,
   judge,

@@ -5,9 +5,14 @@ import { initialSchema } from "./0001-initial.ts";
 import { lossColumn } from "./0002-loss.ts";
 import { holdColumns } from "./0003-holds.ts";
 import { organizationColumn } from "./0004-organizations.ts";
+import { adjustedCounts } from "./0005-adjusted-counts.ts";
+import { strictHoldColumn } from "./0006-strict-holds.ts";
+import { payerColumns } from "./0007-who-pays.ts";
+import { budgetWarnings } from "./0008-budget-warnings.ts";
+import { budgetTable } from "./0009-budgets.ts";
 
 /** Step `n` is at index `n - 1`; steps are only ever added at the end. */
-const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn];
+const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn, adjustedCounts, strictHoldColumn, payerColumns, budgetWarnings, budgetTable];
 
 /** The schema this build writes. */
 export const schemaVersion = steps.length;

@@ -1,17 +1,20 @@
 /** The statements of the hot path: one row per attempt, opened, then closed. */
 import type { AttemptClosing, AttemptOpening } from "../../pipeline/books.ts";
+import type { NanoUsd } from "../../kernel/money.ts";
 import type { SqlDatabase } from "../sql.ts";
 
 /** Inserts the row, in state `open`. Throws SQLite's constraint error when the id exists already. */
 export function openAttempt(sql: SqlDatabase, opening: AttemptOpening): void {
   void sql.run`INSERT INTO attempts (attempt_id, state, request_id, ordinal, opened_at_ms, key_id, user_id, team_id, project, tags,
       session_id, agent_id, parent_agent_id, request_class, requested_model, upstream_model, provider, target_id, is_streaming, request_bytes,
-      organization_id, end_user_id, model, hold_nano_usd)
+      organization_id, end_user_id, model, hold_nano_usd, strict_hold_nano_usd,
+      payer, is_notional, margin_ppm)
     VALUES (${opening.attemptId}, 'open', ${opening.requestId}, ${opening.ordinal}, ${opening.openedAtMs}, ${opening.keyId}, ${opening.userId},
       ${opening.teamId}, ${opening.project}, ${opening.tags.length === 0 ? null : JSON.stringify(opening.tags)}, ${opening.sessionId},
       ${opening.agentId}, ${opening.parentAgentId}, ${opening.requestClass}, ${opening.requestedModel}, ${opening.upstreamModel},
       ${opening.provider}, ${opening.targetId}, ${opening.isStreaming ? 1 : 0}, ${opening.requestBytes},
-      ${opening.organizationId}, ${opening.endUserId}, ${opening.model === opening.requestedModel ? null : opening.model}, ${opening.holdNanoUsd})`;
+      ${opening.organizationId}, ${opening.endUserId}, ${opening.model === opening.requestedModel ? null : opening.model}, ${opening.holdNanoUsd}, ${opening.strictHoldNanoUsd},
+      ${payerOrNull(opening)}, ${opening.isNotional === true ? 1 : 0}, ${opening.marginPpm ?? null})`;
 }
 
 /** Of an attempt that is still open. */
@@ -31,7 +34,9 @@ export function closeAttempt(sql: SqlDatabase, closing: AttemptClosing): boolean
       price_row = ${closing.priceRow}, is_provisional = ${closing.isProvisional ? 1 : 0}, is_unpriced = ${closing.isUnpriced ? 1 : 0},
       usage_json = ${closing.usageJson}, first_event_ms = ${closing.firstEventMs === null ? null : whole(closing.firstEventMs)},
       duration_ms = ${whole(closing.durationMs)}, response_bytes = ${whole(closing.responseBytes)}, upstream_request_id = ${closing.upstreamRequestId},
-      loss = ${closing.loss === "" ? null : closing.loss}
+      loss = ${closing.loss === "" ? null : closing.loss}, payer = ${payerOrNull(closing)},
+      margin_ppm = CASE WHEN ${payerOrNull(closing)} IS NULL THEN margin_ppm END, is_wasted = ${closing.isWasted === true ? 1 : 0},
+      charge_nano_usd = ${closing.chargeNanoUsd === closing.costNanoUsd ? null : (closing.chargeNanoUsd ?? null)}
       WHERE attempt_id = ${closing.attemptId} AND state = 'open'` === 1
   );
 }
@@ -40,6 +45,15 @@ export function closeAttempt(sql: SqlDatabase, closing: AttemptClosing): boolean
 export function abandonAttempt(sql: SqlDatabase, attemptId: string, closedAtMs: number): void {
   void sql.run`UPDATE attempts SET state = 'unresolved', outcome = 'unresolved', source = 'unresolved', closed_at_ms = ${whole(closedAtMs)}
     WHERE attempt_id = ${attemptId} AND state = 'open'`;
+}
+
+/** What a closing adds to the spend of its key. */
+export function keySpendOf({ payer, costNanoUsd, chargeNanoUsd }: AttemptClosing): NanoUsd {
+  return payer === undefined || payer === "caller" ? (chargeNanoUsd ?? costNanoUsd) : (0n as NanoUsd);
+}
+
+function payerOrNull({ payer }: Pick<AttemptOpening, "payer">): string | null {
+  return payer === undefined || payer === "caller" ? null : payer;
 }
 
 /** INTEGER columns of a STRICT table refuse fractions, and a refused closing would lose its money with its milliseconds. */

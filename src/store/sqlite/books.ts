@@ -1,14 +1,17 @@
 /**
  * The journal. Writes of one turn of the event loop share one transaction, and each caller's promise resolves after its
- * COMMIT. While the store fails, openings are refused at once and closings wait in memory until they can be written.
+ * COMMIT. While the store fails, closings wait in memory until they can be written; openings are refused at once, or go to the
+ * spill file and wait too, where there is one that takes them.
  */
 import { journalDepthMax } from "../../kernel/bounds.ts";
 import type { Clock, Timer } from "../../kernel/clock.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
+import type { NanoUsd } from "../../kernel/money.ts";
 import type { AttemptClosing, AttemptOpening, Books } from "../../pipeline/books.ts";
+import type { SpillBooks } from "../spill/spill-books.ts";
 import type { SqlDatabase } from "../sql.ts";
-import { isValueError, storeError } from "../store-error.ts";
-import { abandonAttempt, closeAttempt, openAttempt, raiseHold } from "./attempts.ts";
+import { isUniqueError, isValueError, storeError } from "../store-error.ts";
+import { abandonAttempt, closeAttempt, keySpendOf, openAttempt, raiseHold } from "./attempts.ts";
 import { createJournalMark, type JournalMark } from "./journal-mark.ts";
 import { probe } from "./probe.ts";
 import { createSpendBatch } from "./spend.ts";
@@ -26,6 +29,8 @@ export interface BooksOptions {
   readonly depthMax?: number;
   /** Told once when the store begins to fail, and of each closing that could not be kept as it was. */
   readonly onDegraded?: (error: GatewayError) => void;
+  /** Takes over while the store fails; absent: openings are refused then. */
+  readonly spill?: SpillBooks;
 }
 
 /** The journal with its end. */
@@ -37,7 +42,8 @@ export interface SqliteBooks extends Books {
   /**
    * Writes what waits and takes nothing more.
    *
-   * @throws GatewayError `gateway_store_unavailable` when closings could not be written; their attempts will be `unresolved`
+   * @throws GatewayError `gateway_store_unavailable` when closings could be written neither here nor to the spill file; their attempts
+   *   will be `unresolved`
    */
   drain(): Promise<void>;
 }
@@ -83,39 +89,44 @@ class Journal {
   #queue: Item[] = [];
   /** Newest hold of attempts whose row says less. */
   readonly #raises = new Map<string, bigint>();
-  /** Closings that a failing store could not take, oldest first. */
-  #retained: CloseItem[] = [];
+  readonly #spill: SpillBooks | undefined;
+  /** Closings that a failing store could not take, and openings that the spill file took instead, oldest first. */
+  readonly #retained = new Set<Item>();
   #isScheduled = false;
   #isDrained = false;
   #retryTimer: Timer | undefined;
   #retryMs = retryFirstMs;
   failure: GatewayError | undefined;
 
-  constructor({ sql, clock, depthMax, onDegraded }: BooksOptions) {
+  constructor({ sql, clock, depthMax, onDegraded, spill }: BooksOptions) {
     this.#sql = sql;
     this.#clock = clock;
     this.#depthMax = depthMax ?? journalDepthMax;
     this.#onDegraded = onDegraded ?? (() => undefined);
     this.#mark = createJournalMark(sql);
+    this.#spill = spill;
   }
 
   depth(): number {
-    return this.#queue.length + this.#retained.length;
+    return this.#queue.length + this.#retained.size;
   }
 
   open(opening: AttemptOpening): Promise<void> {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      this.#queue.push({ opening, closing: undefined, resolve, reject });
+      const item: OpenItem = { opening, closing: undefined, resolve, reject };
+      if (this.failure !== undefined) return this.#openElsewhere(item, this.failure);
+      this.#queue.push(item);
       this.#schedule();
     });
   }
 
-  raise(attemptId: string, holdNanoUsd: bigint): void {
-    if (this.#isDrained || this.failure !== undefined) return;
+  raise(attemptId: AttemptOpening["attemptId"], holdNanoUsd: NanoUsd): void {
+    if (this.#isDrained) return;
     this.#raises.set(attemptId, holdNanoUsd);
-    this.#scheduleSoon();
+    if (this.failure === undefined) this.#scheduleSoon();
+    else this.#spill?.raiseHold(attemptId, holdNanoUsd);
   }
 
   close(closing: AttemptClosing): Promise<void> {
@@ -125,7 +136,7 @@ class Journal {
       if (this.#isDrained) {
         this.#onDegraded(new GatewayError("gateway_store_unavailable", { internal: `attempt ${closing.attemptId} ended after the store was closed` }));
         resolve();
-      } else if (this.failure !== undefined) this.#retained.push(item);
+      } else if (this.failure !== undefined) this.#retainClosing(item);
       else {
         this.#queue.push(item);
         this.#scheduleSoon();
@@ -134,10 +145,15 @@ class Journal {
   }
 
   flush(): void {
+    // A store that is back already takes what waited without waiting for the next try.
+    if (this.failure !== undefined && !this.#isDrained) {
+      this.#retryTimer?.cancel();
+      this.#retry();
+    }
     while (this.#queue.length > 0 && this.failure === undefined) this.#flush();
   }
 
-  drain(): Promise<void> {
+  async drain(): Promise<void> {
     this.#retryTimer?.cancel();
     this.flush();
     if (this.failure !== undefined) {
@@ -146,14 +162,16 @@ class Journal {
       this.#retryTimer?.cancel();
     }
     this.#isDrained = true;
-    if (this.#retained.length === 0) return Promise.resolve();
-    const internal = `${this.#retained.length} closings could not be written; their attempts will be unresolved: ${this.failure?.details.internal ?? ""}`;
-    return Promise.reject(new GatewayError("gateway_store_unavailable", { internal }));
+    const isSpilled = (await this.#spill?.settled()) === true;
+    if (this.#retained.size === 0) return;
+    const reason = this.failure?.details.internal ?? "";
+    if (isSpilled) this.#onDegraded(new GatewayError("gateway_store_unavailable", { internal: `${this.#retained.size} entries stay in the spill file for the next start: ${reason}` }));
+    else throw new GatewayError("gateway_store_unavailable", { internal: `${this.#retained.size} closings could not be written; their attempts will be unresolved: ${reason}` });
   }
 
   #refusal(): GatewayError | undefined {
     if (this.#isDrained) return new GatewayError("gateway_store_unavailable", { internal: "the store is closed" });
-    if (this.failure !== undefined) return this.failure;
+    if (this.failure !== undefined && this.#spill === undefined) return this.failure;
     if (this.depth() >= this.#depthMax) return new GatewayError("gateway_store_unavailable", { internal: `${this.depth()} writes wait for the store` });
     return undefined;
   }
@@ -199,6 +217,7 @@ class Journal {
     for (const item of items) {
       if (item.closing !== undefined) this.#openKeys.delete(item.closing.attemptId);
       const refusal = refused?.get(item);
+      if (refusal !== undefined && this.#retained.has(item)) this.#onDegraded(refusal);
       if (refusal !== undefined && item.reject !== undefined) item.reject(refusal);
       else item.resolve();
     }
@@ -213,11 +232,11 @@ class Journal {
       if (item.closing !== undefined) {
         const keyId = this.#openKeys.get(item.closing.attemptId);
         if (keyId !== undefined && this.#writeClosing(item.closing)) {
-          spend.add(keyId, item.closing.costNanoUsd, 1);
+          spend.add(keyId, keySpendOf(item.closing), 1);
           closings++;
         }
       } else {
-        const error = this.#writeOpening(item.opening);
+        const error = this.#writeOpening(item);
         if (error !== undefined) (refused ??= new Map()).set(item, error);
       }
     }
@@ -228,12 +247,14 @@ class Journal {
   }
 
   /** A value that the store cannot hold is this opening's fault alone, so the others of its batch go on. */
-  #writeOpening(opening: AttemptOpening): GatewayError | undefined {
+  #writeOpening(item: OpenItem): GatewayError | undefined {
+    const { opening } = item;
     try {
       openAttempt(this.#sql, opening);
     } catch (error) {
       if (!isValueError(error)) throw error;
-      return storeError(error);
+      // The commit after which the spill file took this one may have reached the disk although it failed.
+      if (!isUniqueError(error) || !this.#retained.has(item)) return storeError(error);
     }
     this.#openKeys.set(opening.attemptId, opening.keyId);
     this.#mark.opened(opening.attemptId);
@@ -255,22 +276,37 @@ class Journal {
   #beginFailure(items: readonly Item[], error: GatewayError): void {
     const isNew = this.failure === undefined;
     this.failure = error;
+    if (isNew) this.#spill?.begin();
     this.#setAside(items, error);
     this.#retryMs = retryFirstMs;
     this.#scheduleRetry();
     if (isNew) this.#onDegraded(error);
   }
 
-  /** Openings are refused: nothing of theirs has been sent. Closings wait. */
   #setAside(items: readonly Item[], error: GatewayError): void {
     for (const item of items) {
-      if (item.closing !== undefined) this.#retained.push(item);
+      if (item.closing !== undefined) this.#retainClosing(item);
       else {
         // A commit that failed late may have reached the disk all the same; such a row must be found after a restart.
         this.#mark.freeze();
-        item.reject(error);
+        this.#openElsewhere(item, error);
       }
     }
+  }
+
+  #retainClosing(item: CloseItem): void {
+    this.#retained.add(item);
+    void this.#spill?.closeEntry(item.closing);
+  }
+
+  /** The store may come back while the spill file is being written: then it takes the opening, and whichever is first lets the call go on. */
+  #openElsewhere(item: OpenItem, error: GatewayError): void {
+    if (this.#spill === undefined) return item.reject(error);
+    this.#retained.add(item);
+    this.#spill.openEntry(item.opening).then(item.resolve, (fault: GatewayError) => {
+      this.#retained.delete(item);
+      item.reject(fault);
+    });
   }
 
   #scheduleRetry(): void {
@@ -282,12 +318,13 @@ class Journal {
   #retry(): void {
     this.#retryTimer = undefined;
     let error = this.#probe();
-    while (error === undefined && this.#retained.length > 0) {
-      error = this.#commit(this.#retained.slice(0, batchMax));
-      if (error === undefined) this.#retained = this.#retained.slice(batchMax);
+    while (error === undefined && (this.#retained.size > 0 || this.#raises.size > 0)) {
+      const items = [...this.#retained].slice(0, batchMax);
+      error = this.#commit(items);
+      if (error === undefined) for (const item of items) this.#retained.delete(item);
     }
     this.failure = error;
-    if (error === undefined) return;
+    if (error === undefined) return this.#spill?.end();
     this.#retryMs = Math.min(this.#retryMs * 2, retryMaxMs);
     this.#scheduleRetry();
   }

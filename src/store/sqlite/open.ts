@@ -9,10 +9,12 @@ import type { UsageStore } from "../../ledger/usage-store.ts";
 import { newId } from "../../kernel/ids.ts";
 import { migrate } from "../migrations/migrate.ts";
 import { SqlDatabase, sqlScript } from "../sql.ts";
+import { openSpill, type OpenSpill, type SpillOptions } from "../spill/open-spill.ts";
 import { storeError } from "../store-error.ts";
-import type { Stores } from "../stores.ts";
+import type { SpillReplay, Stores } from "../stores.ts";
 import { insertAudit, sqliteAudit } from "./audit.ts";
 import { sqliteBooks, type SqliteBooks } from "./books.ts";
+import { sqliteBudgets } from "./budgets.ts";
 import { startCheckpointer, type Checkpointer } from "./checkpointer.ts";
 import { text } from "./columns.ts";
 import { createPrivateFile, preparePath } from "./files.ts";
@@ -21,7 +23,10 @@ import { sqliteKeys } from "./keys.ts";
 import { lockStore, type StoreLock } from "./lock.ts";
 import { probe } from "./probe.ts";
 import { createReader, type Reader } from "./reader.ts";
+import { sqliteReconcile } from "./reconcile.ts";
+import { replaySpill } from "./replay.ts";
 import { sqliteUsage } from "./usage.ts";
+import { sqliteWarnings } from "./warnings.ts";
 
 /** What opening needs. */
 export interface SqliteStoreOptions {
@@ -39,6 +44,8 @@ export interface SqliteStoreOptions {
   readonly checkpointPeriodMs?: number;
   /** Size of the write-ahead log, in bytes, above which it is written from its start again. */
   readonly checkpointLogBytesMax?: number;
+  /** Where openings and closings go while the store fails; what is in it is written to the store first. Absent: nowhere. */
+  readonly spill?: Omit<SpillOptions, "clock">;
 }
 
 /** The store with its connection, which belongs to `doctor` and to tests; nothing else may write through it. */
@@ -62,17 +69,18 @@ const syncFull = sqlScript`PRAGMA synchronous = FULL;`;
 const checkpointOnMain = sqlScript`PRAGMA wal_autocheckpoint = 1000;`;
 
 /**
- * Opens, migrates and recovers. Attempts that an earlier process left open become `unresolved`, with one audit record
- * `gateway.recover`.
+ * Opens, migrates, replays the spill file and recovers. Attempts that an earlier process left open become `unresolved`, with one
+ * audit record `gateway.recover`.
  *
  * @throws GatewayError `gateway_store_unavailable`: another process has it, its schema is newer, the file is no store, or
- *   the disk refuses; nothing stays open
+ *   the disk or the spill file refuses; nothing stays open
  */
 export async function openSqliteStores(options: SqliteStoreOptions): Promise<SqliteStores> {
   const { clock, sync } = options;
   const onDegraded = options.onDegraded ?? (() => undefined);
   let lock: StoreLock | undefined;
   let sql: SqlDatabase | undefined;
+  let spill: OpenSpill | undefined;
   try {
     const path = preparePath(options.path);
     lock = lockStore(path);
@@ -82,11 +90,14 @@ export async function openSqliteStores(options: SqliteStoreOptions): Promise<Sql
     sql.script(settings);
     sql.script(sync === "full" ? syncFull : syncNormal);
     migrate(sql, path, clock.now());
-    const recoveredAttempts = recover(sql, clock);
+    spill = options.spill === undefined ? undefined : await openSpill({ ...options.spill, clock });
+    const recovery = recover(sql, clock, spill);
+    await spill?.replayed(recovery.replayed.lostEntries > 0);
     const checkpointer = await startCheckpoints({ sql, path, options, onDegraded });
-    const books = sqliteBooks({ sql, clock, onDegraded });
-    return compose({ sql, lock, books, reader: createReader({ path }), checkpointer, clock, recoveredAttempts });
+    const books = sqliteBooks({ sql, clock, onDegraded, ...(spill?.books === undefined ? {} : { spill: spill.books }) });
+    return compose({ sql, lock, books, reader: createReader({ path }), checkpointer, spill, clock, recovery });
   } catch (error) {
+    await spill?.close();
     sql?.close();
     lock?.release();
     throw storeError(error);
@@ -98,9 +109,15 @@ function ownUsage(sql: SqlDatabase, books: SqliteBooks): UsageStore {
   const usage = sqliteUsage(sql);
   return {
     ...usage,
-    spentSince(sinceMs, hasSessions) {
+    spentSince(...range) {
       books.flush();
-      return usage.spentSince(sinceMs, hasSessions);
+      return usage.spentSince(...range);
+    },
+    spentIn(...range) {
+      books.flush();
+      const failure = books.failure();
+      // What waits for a store that fails is in no row, and in no balance either once its session was forgotten.
+      return failure === undefined ? usage.spentIn(...range) : Promise.reject(failure);
     },
   };
 }
@@ -111,18 +128,22 @@ interface Parts {
   readonly books: SqliteBooks;
   readonly reader: Reader;
   readonly checkpointer: Checkpointer | undefined;
+  readonly spill: OpenSpill | undefined;
   readonly clock: Clock;
-  readonly recoveredAttempts: number;
+  readonly recovery: Recovery;
 }
 
-function compose({ sql, lock, books, reader, checkpointer, clock, recoveredAttempts }: Parts): SqliteStores {
+function compose({ sql, lock, books, reader, checkpointer, spill, clock, recovery }: Parts): SqliteStores {
   return {
     sql,
     keys: sqliteKeys(sql),
     books,
     usage: { ...ownUsage(sql, books), groupBy: reader.groupBy, rows: reader.rows },
+    reconcile: { ...sqliteReconcile(sql), billed: reader.billed, uncertainRows: reader.uncertainRows },
+    warnings: sqliteWarnings(sql),
+    budgets: sqliteBudgets(sql),
     audit: sqliteAudit(sql),
-    recoveredAttempts,
+    ...recovery,
     async probe() {
       try {
         probe(sql, clock.now());
@@ -137,7 +158,7 @@ function compose({ sql, lock, books, reader, checkpointer, clock, recoveredAttem
       try {
         await books.drain();
       } finally {
-        await Promise.all([checkpointer?.stop(), reader.stop()]);
+        await Promise.all([checkpointer?.stop(), reader.stop(), spill?.close()]);
         sql.close();
         lock.release();
       }
@@ -158,15 +179,21 @@ export function requireVersion(sql: Pick<SqlDatabase, "row">): void {
   }
 }
 
-/** One transaction, so that a crash in here is recovered and recorded by the next start. */
-function recover(sql: SqlDatabase, clock: Clock): number {
+/** What the opening found of earlier processes. */
+type Recovery = Pick<Stores, "recoveredAttempts" | "replayed">;
+
+/** One transaction, so that a crash in here is recovered and recorded by the next start; what the spill file knows comes first. */
+function recover(sql: SqlDatabase, clock: Clock, spill: OpenSpill | undefined): Recovery {
   return sql.transaction(() => {
     const atMs = clock.now();
-    const attempts = recoverAttempts(sql, atMs);
-    if (attempts > 0) {
-      insertAudit(sql, { id: newId("aud", atMs), atMs, action: "gateway.recover", actor: "gateway", object: "", details: { attempts }, sourceAddress: "" });
-    }
-    return attempts;
+    const record = (action: "gateway.replay" | "gateway.recover", details: Readonly<Record<string, number>>): void =>
+      insertAudit(sql, { id: newId("aud", atMs), atMs, action, actor: "gateway", object: "", details, sourceAddress: "" });
+    const { refusedEntries, ...counts } = replaySpill(sql, spill?.content.entries ?? []);
+    const replayed: SpillReplay = { ...counts, lostEntries: refusedEntries + (spill?.content.damagedLines ?? 0) };
+    if (Object.values(replayed).some((count) => count > 0)) record("gateway.replay", { ...replayed });
+    const recoveredAttempts = recoverAttempts(sql, atMs);
+    if (recoveredAttempts > 0) record("gateway.recover", { attempts: recoveredAttempts });
+    return { recoveredAttempts, replayed };
   });
 }
 

@@ -1,11 +1,10 @@
 /** Hands reports to the reader thread, which is started by the first one, and turns its answers back into promises. */
 import { Worker } from "node:worker_threads";
 import { GatewayError } from "../../kernel/gateway-error.ts";
-import type { UsageStore } from "../../ledger/usage-store.ts";
-import type { ReadAnswer, ReadRequest, ReaderWorkerData } from "./reader-worker.ts";
+import type { ReadAnswer, ReadRequest, Reads, ReaderWorkerData } from "./reader-worker.ts";
 
-/** The two reads of the usage port whose time grows with the ledger. Each sees everything acknowledged before it was asked. */
-export interface Reader extends Pick<UsageStore, "groupBy" | "rows"> {
+/** The reads whose time grows with the ledger. Each sees everything acknowledged before it was asked. */
+export interface Reader extends Reads {
   /** Answers what was asked, then ends the thread. Later reads are refused. Idempotent. */
   stop(): Promise<void>;
 }
@@ -42,6 +41,8 @@ export function createReader(data: ReaderWorkerData): Reader {
   return {
     groupBy: (...parameters) => read({ id: ++lastId, method: "groupBy", parameters }),
     rows: (...parameters) => read({ id: ++lastId, method: "rows", parameters }),
+    billed: (...parameters) => read({ id: ++lastId, method: "billed", parameters }),
+    uncertainRows: (...parameters) => read({ id: ++lastId, method: "uncertainRows", parameters }),
     async stop() {
       isStopped = true;
       thread?.worker.ref();

@@ -1,27 +1,39 @@
 /** Reads of the ledger, and corrections of it. Reports see every attempt with its adjustment, if it has one. */
 import type { Adjustment, LedgerRow, UsageDimension, UsageFilter, UsageGroup, UsageStore } from "../../ledger/usage-store.ts";
 import type { Spent } from "../../ledger/ledger.ts";
+import type { Payer } from "../../ledger/scope.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import { idFloor } from "../../kernel/ids.ts";
-import type { NanoUsd } from "../../kernel/money.ts";
-import type { TokenCounts, UsageSource } from "../../kernel/usage.ts";
-import type { SqlDatabase, SqlRow } from "../sql.ts";
+import { charged, nanoUsd, type NanoUsd } from "../../kernel/money.ts";
+import { addCounts, zeroCounts, type TokenCounts, type UsageSource } from "../../kernel/usage.ts";
+import { sqlScript, type SqlDatabase, type SqlRow } from "../sql.ts";
 import { storeError } from "../store-error.ts";
 import { boolean, integer, integerOrNull, json, money, text, textOrNull } from "./columns.ts";
 import { createSpendBatch } from "./spend.ts";
 
 /** @returns the port over `sql`; its promises reject with GatewayError `gateway_store_unavailable` */
 export function sqliteUsage(sql: SqlDatabase): UsageStore {
+  let hasSessionIndex = false;
   return {
     groupBy: async (dimension, filter) => attempt(() => groups(sql, dimension, filter)),
     rows: async (filter, limit) => attempt(() => ledgerRows(sql, filter, limit)),
     spendByKey: async (keyIds) => attempt(() => spend(sql, keyIds)),
     provisionalRows: async (limit, afterAttemptId) => attempt(() => provisional(sql, limit, afterAttemptId ?? "")),
     adjust: async (adjustments) => attempt(() => sql.transaction(() => writeAdjustments(sql, adjustments))),
-    spentSince: async (sinceMs, hasSessions) => attempt(() => spent(sql, sinceMs, hasSessions)),
+    spentSince: async (sinceMs, stepMs) => attempt(() => spent(sql, { sinceMs, stepMs, sessionId: undefined })),
+    async spentIn(sessionId, sinceMs) {
+      return attempt(() => {
+        if (!hasSessionIndex) sql.script(sessionIndex);
+        hasSessionIndex = true;
+        return spent(sql, { sinceMs, stepMs: 1_000, sessionId });
+      });
+    },
     unresolvedCount: async () => attempt(() => unresolved(sql)),
   };
 }
+
+/** It makes the commit of each opening about twice as dear, so it is made where somebody asks for sessions, and stays. */
+const sessionIndex = sqlScript`CREATE INDEX IF NOT EXISTS attempts_session ON attempts (session_id) WHERE session_id IS NOT NULL`;
 
 function attempt<Result>(action: () => Result): Result {
   try {
@@ -78,14 +90,18 @@ function groups(sql: SqlDatabase, dimension: UsageDimension, filter: UsageFilter
         WHEN 'agent' THEN a.agent_id
       END, '') AS value,
       count(*) AS attempts,
-      sum(a.input_tokens) AS input_tokens,
-      sum(a.cache_read_tokens) AS cache_read_tokens,
-      sum(a.cache_write_5m_tokens) AS cache_write_5m_tokens,
-      sum(a.cache_write_1h_tokens) AS cache_write_1h_tokens,
-      sum(a.output_tokens) AS output_tokens,
-      sum(a.cost_nano_usd + coalesce(d.delta_nano_usd, 0)) AS cost_nano_usd,
-      sum(iif(a.source = 'reported', a.cost_nano_usd + coalesce(d.delta_nano_usd, 0), 0)) AS reported_nano_usd,
-      sum(iif(a.source = 'estimated', a.cost_nano_usd + coalesce(d.delta_nano_usd, 0), 0)) AS estimated_nano_usd,
+      sum(a.input_tokens + coalesce(d.delta_input_tokens, 0)) AS input_tokens,
+      sum(a.cache_read_tokens + coalesce(d.delta_cache_read_tokens, 0)) AS cache_read_tokens,
+      sum(a.cache_write_5m_tokens + coalesce(d.delta_cache_write_5m_tokens, 0)) AS cache_write_5m_tokens,
+      sum(a.cache_write_1h_tokens + coalesce(d.delta_cache_write_1h_tokens, 0)) AS cache_write_1h_tokens,
+      sum(a.output_tokens + coalesce(d.delta_output_tokens, 0)) AS output_tokens,
+      sum(iif(a.is_notional, 0, a.cost_nano_usd + coalesce(d.delta_nano_usd, 0))) AS cost_nano_usd,
+      sum(iif(a.is_notional, 0, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0))) AS charge_nano_usd,
+      sum(iif(a.source = 'reported' AND NOT a.is_notional, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0), 0)) AS reported_nano_usd,
+      sum(iif(a.source = 'estimated' AND NOT a.is_notional, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0), 0)) AS estimated_nano_usd,
+      sum(iif(a.is_notional, 0, coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0))) AS adjusted_nano_usd,
+      sum(iif(a.is_wasted AND NOT a.is_notional, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0), 0)) AS wasted_nano_usd,
+      sum(iif(a.is_notional, a.cost_nano_usd + coalesce(d.delta_nano_usd, 0), 0)) AS notional_nano_usd,
       sum(a.state = 'unresolved' AND d.attempt_id IS NULL) AS unresolved_attempts,
       sum(a.is_unpriced) AS unpriced_attempts
     FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
@@ -100,7 +116,8 @@ function groups(sql: SqlDatabase, dimension: UsageDimension, filter: UsageFilter
 function ledgerRows(sql: SqlDatabase, filter: UsageFilter, limit: number): readonly LedgerRow[] {
   const { since, until, key, user, team, session, request, floor } = boundsOf(filter);
   return sql.rows`
-    SELECT a.*, d.delta_nano_usd, d.price_row AS adjusted_price_row
+    SELECT a.*, d.delta_nano_usd, d.charge_delta_nano_usd, d.price_row AS adjusted_price_row, d.delta_input_tokens, d.delta_cache_read_tokens, d.delta_cache_write_5m_tokens,
+      d.delta_cache_write_1h_tokens, d.delta_output_tokens
     FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
     WHERE a.attempt_id >= ${floor}
       AND (${since} IS NULL OR a.opened_at_ms >= ${since}) AND (${until} IS NULL OR a.opened_at_ms < ${until})
@@ -114,18 +131,43 @@ function spend(sql: SqlDatabase, keyIds: readonly string[]): ReadonlyMap<string,
   return new Map(found.map((row) => [text(row, "key_id"), money(row, "settled_nano_usd")]));
 }
 
-function spent(sql: SqlDatabase, sinceMs: number, hasSessions: boolean): readonly Spent[] {
-  return sql.rows`
-    SELECT a.key_id, a.user_id, a.team_id, a.organization_id, a.end_user_id, a.project, a.tags, iif(${hasSessions ? 1 : 0}, a.session_id, NULL) AS session_id,
-      coalesce(a.model, a.requested_model) AS model, a.provider, a.target_id, a.opened_at_ms / 60000 * 60000 AS minute_ms,
-      CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN 'unresolved' WHEN a.source = 'estimated' THEN 'estimated' ELSE 'reported' END AS amount_source,
-      sum(CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN a.hold_nano_usd ELSE a.cost_nano_usd + coalesce(d.delta_nano_usd, 0) END) AS amount_nano_usd
-    FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
-    WHERE a.attempt_id >= ${sinceMs <= 0 ? "" : idFloor("att", sinceMs)} AND a.opened_at_ms >= ${sinceMs} AND a.state <> 'open'
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13`.map(spentRowOf);
+/** What to read for budgets; one session's own rows are found by its index. */
+interface SpentQuery {
+  readonly sinceMs: number;
+  readonly stepMs: number;
+  readonly sessionId: string | undefined;
 }
 
-function spentRowOf(row: SqlRow): Spent {
+function spent(sql: SqlDatabase, query: SpentQuery): readonly Spent[] {
+  return (query.sessionId === undefined ? spentByAll(sql, query) : spentBySession(sql, query, query.sessionId)).map(spentRowOf);
+}
+
+function spentByAll(sql: SqlDatabase, { sinceMs, stepMs }: SpentQuery): readonly SqlRow[] {
+  return sql.rows`
+    SELECT a.key_id, a.user_id, a.team_id, a.organization_id, a.end_user_id, a.project, a.tags, NULL AS session_id,
+      coalesce(a.model, a.requested_model) AS model, a.provider, a.target_id, a.payer, a.opened_at_ms - a.opened_at_ms % CAST(${stepMs} AS INTEGER) AS step_ms,
+      CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN 'unresolved' WHEN a.source = 'estimated' THEN 'estimated' ELSE 'reported' END AS amount_source,
+      sum(CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN a.hold_nano_usd ELSE coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0) END) AS amount_nano_usd,
+      sum(CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN max(a.hold_nano_usd, a.strict_hold_nano_usd) ELSE coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0) END) AS strict_nano_usd
+    FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
+    WHERE a.attempt_id >= ${sinceMs <= 0 ? "" : idFloor("att", sinceMs)} AND a.opened_at_ms >= ${sinceMs} AND a.state <> 'open'
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14`;
+}
+
+function spentBySession(sql: SqlDatabase, { sinceMs, stepMs }: SpentQuery, sessionId: string): readonly SqlRow[] {
+  return sql.rows`
+    SELECT a.key_id, a.user_id, a.team_id, a.organization_id, a.end_user_id, a.project, a.tags, a.session_id,
+      coalesce(a.model, a.requested_model) AS model, a.provider, a.target_id, a.payer, a.opened_at_ms - a.opened_at_ms % CAST(${stepMs} AS INTEGER) AS step_ms,
+      CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN 'unresolved' WHEN a.source = 'estimated' THEN 'estimated' ELSE 'reported' END AS amount_source,
+      sum(CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN a.hold_nano_usd ELSE coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0) END) AS amount_nano_usd,
+      sum(CASE WHEN a.state = 'unresolved' AND d.attempt_id IS NULL THEN max(a.hold_nano_usd, a.strict_hold_nano_usd) ELSE coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0) END) AS strict_nano_usd
+    FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
+    WHERE a.session_id = ${sessionId} AND a.attempt_id >= ${sinceMs <= 0 ? "" : idFloor("att", sinceMs)} AND a.opened_at_ms >= ${sinceMs} AND a.state <> 'open'
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14`;
+}
+
+/** Of the columns of a spender, `step_ms`, `amount_source`, `amount_nano_usd` and `strict_nano_usd`. */
+export function spentRowOf(row: SqlRow): Spent {
   return {
     spender: {
       keyId: text(row, "key_id"),
@@ -139,16 +181,18 @@ function spentRowOf(row: SqlRow): Spent {
       model: text(row, "model"),
       provider: text(row, "provider"),
       targetId: text(row, "target_id"),
+      ...payerOf(row),
     },
-    dispatchedAtMs: integer(row, "minute_ms"),
+    dispatchedAtMs: integer(row, "step_ms"),
     amountNanoUsd: money(row, "amount_nano_usd"),
+    strictNanoUsd: money(row, "strict_nano_usd"),
     source: text(row, "amount_source") as Spent["source"],
   };
 }
 
 function provisional(sql: SqlDatabase, limit: number, afterAttemptId: string): readonly LedgerRow[] {
   return sql.rows`
-    SELECT a.*, NULL AS delta_nano_usd, NULL AS adjusted_price_row FROM attempts AS a
+    SELECT a.*, NULL AS delta_nano_usd, NULL AS charge_delta_nano_usd, NULL AS adjusted_price_row FROM attempts AS a
     WHERE a.is_provisional = 1 AND a.state = 'closed' AND a.attempt_id > ${afterAttemptId} AND NOT EXISTS (SELECT 1 FROM adjustments AS d WHERE d.attempt_id = a.attempt_id)
     ORDER BY a.attempt_id LIMIT ${limit}`.map(ledgerRowOf);
 }
@@ -162,14 +206,44 @@ function unresolved(sql: SqlDatabase): number {
 /** The entry, and its key's total, in the transaction under way. The first adjustment of an attempt is the only one. */
 function writeAdjustments(sql: SqlDatabase, adjustments: readonly Adjustment[]): void {
   const batch = createSpendBatch();
-  for (const { id, attemptId, atMs, deltaNanoUsd, priceRow, reason } of adjustments) {
-    const owner = sql.row`SELECT key_id FROM attempts WHERE attempt_id = ${attemptId} AND state <> 'open'`;
+  for (const { id, attemptId, atMs, deltaNanoUsd, deltaCounts = zeroCounts, deltaWebSearches = 0, priceRow, reason } of adjustments) {
+    const owner = sql.row`SELECT key_id, payer, margin_ppm, cost_nano_usd, charge_nano_usd FROM attempts WHERE attempt_id = ${attemptId} AND state <> 'open'`;
     if (owner === undefined) throw new GatewayError("gateway_internal", { internal: `there is no closed attempt ${attemptId} to adjust` });
-    const written = sql.run`INSERT INTO adjustments (attempt_id, id, at_ms, delta_nano_usd, price_row, reason)
-      VALUES (${attemptId}, ${id}, ${atMs}, ${deltaNanoUsd}, ${priceRow}, ${reason}) ON CONFLICT (attempt_id) DO NOTHING`;
-    if (written === 1) batch.add(text(owner, "key_id"), deltaNanoUsd, 0);
+    const chargeDelta = chargeDeltaOf(owner, deltaNanoUsd);
+    const written = sql.run`INSERT INTO adjustments (attempt_id, id, at_ms, delta_nano_usd, charge_delta_nano_usd, price_row, reason,
+        delta_input_tokens, delta_cache_read_tokens, delta_cache_write_5m_tokens, delta_cache_write_1h_tokens, delta_output_tokens, delta_web_searches)
+      VALUES (${attemptId}, ${id}, ${atMs}, ${deltaNanoUsd}, ${chargeDelta === deltaNanoUsd ? null : chargeDelta}, ${priceRow}, ${reason},
+        ${deltaCounts.input}, ${deltaCounts.cacheRead}, ${deltaCounts.cacheWrite5m}, ${deltaCounts.cacheWrite1h}, ${deltaCounts.output}, ${deltaWebSearches})
+      ON CONFLICT (attempt_id) DO NOTHING`;
+    if (written === 1 && owner["payer"] === null) batch.add(text(owner, "key_id"), chargeDelta, 0);
   }
   batch.write(sql);
+}
+
+/** What the correction of a cost makes of the charge, by the margin of the attempt's own time. */
+function chargeDeltaOf(attemptRow: SqlRow, deltaNanoUsd: NanoUsd): NanoUsd {
+  const cost = money(attemptRow, "cost_nano_usd");
+  const before = attemptRow["charge_nano_usd"] === null ? cost : money(attemptRow, "charge_nano_usd");
+  return nanoUsd(charged(cost + deltaNanoUsd, integerOrNull(attemptRow, "margin_ppm") ?? undefined) - before);
+}
+
+function payerOf(row: SqlRow): { readonly payer?: Payer } {
+  const payer = textOrNull(row, "payer");
+  return payer === null ? {} : { payer: payer as Payer };
+}
+
+function deltaCountsOf(row: SqlRow): TokenCounts {
+  return {
+    input: integer(row, "delta_input_tokens"),
+    cacheRead: integer(row, "delta_cache_read_tokens"),
+    cacheWrite5m: integer(row, "delta_cache_write_5m_tokens"),
+    cacheWrite1h: integer(row, "delta_cache_write_1h_tokens"),
+    output: integer(row, "delta_output_tokens"),
+  };
+}
+
+function largerOf(a: NanoUsd, b: NanoUsd): NanoUsd {
+  return a > b ? a : b;
 }
 
 function countsOf(row: SqlRow): TokenCounts {
@@ -188,17 +262,22 @@ function groupOf(row: SqlRow): UsageGroup {
     attempts: integer(row, "attempts"),
     counts: countsOf(row),
     costNanoUsd: money(row, "cost_nano_usd"),
+    chargeNanoUsd: money(row, "charge_nano_usd"),
+    wastedNanoUsd: money(row, "wasted_nano_usd"),
+    notionalNanoUsd: money(row, "notional_nano_usd"),
     reportedNanoUsd: money(row, "reported_nano_usd"),
     estimatedNanoUsd: money(row, "estimated_nano_usd"),
+    adjustedNanoUsd: money(row, "adjusted_nano_usd"),
     unresolvedAttempts: integer(row, "unresolved_attempts"),
     unpricedAttempts: integer(row, "unpriced_attempts"),
   };
 }
 
-/** An adjusted row shows the price row of its adjustment and is no longer provisional; the stored row stays as it was. */
-function ledgerRowOf(row: SqlRow): LedgerRow {
+/** Of all columns of an attempt, with those of its adjustment or NULL. An adjusted row shows the price row of its adjustment and is no longer provisional; the stored row stays as it was. */
+export function ledgerRowOf(row: SqlRow): LedgerRow {
   const isAdjusted = row["delta_nano_usd"] !== null;
   const cost = money(row, "cost_nano_usd");
+  const charge = row["charge_nano_usd"] === null ? cost : money(row, "charge_nano_usd");
   return {
     attemptId: text(row, "attempt_id"),
     requestId: text(row, "request_id"),
@@ -227,10 +306,16 @@ function ledgerRowOf(row: SqlRow): LedgerRow {
     outcome: text(row, "outcome"),
     status: integer(row, "status"),
     source: text(row, "source") as UsageSource,
-    counts: countsOf(row),
+    counts: isAdjusted ? addCounts(countsOf(row), deltaCountsOf(row)) : countsOf(row),
     serverToolUses: json<Readonly<Record<string, number>>>(row, "server_tool_uses", {}),
     costNanoUsd: isAdjusted ? ((cost + money(row, "delta_nano_usd")) as NanoUsd) : cost,
+    chargeNanoUsd: isAdjusted ? nanoUsd(charge + money(row, row["charge_delta_nano_usd"] === null ? "delta_nano_usd" : "charge_delta_nano_usd")) : charge,
+    marginPpm: integerOrNull(row, "margin_ppm"),
+    payer: payerOf(row).payer ?? "caller",
+    isWasted: boolean(row, "is_wasted"),
+    isNotional: boolean(row, "is_notional"),
     holdNanoUsd: money(row, "hold_nano_usd"),
+    strictHoldNanoUsd: largerOf(money(row, "hold_nano_usd"), money(row, "strict_hold_nano_usd")),
     priceRow: text(row, isAdjusted ? "adjusted_price_row" : "price_row"),
     isProvisional: !isAdjusted && boolean(row, "is_provisional"),
     isUnpriced: boolean(row, "is_unpriced"),
