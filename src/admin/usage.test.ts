@@ -17,6 +17,14 @@ async function usage(plane: ControlPlane, query: string): Promise<Report> {
   return reply.body as Report;
 }
 
+it("an attempt with two tags stands under both, and once in the total", async () => {
+  const plane = await createControlPlane();
+  plane.rows.push(ledgerRow({ tags: ["a", "b"], costNanoUsd: nanoUsd(5n), chargeNanoUsd: nanoUsd(5n) }), ledgerRow({ tags: ["a"], costNanoUsd: nanoUsd(2n), chargeNanoUsd: nanoUsd(2n) }), ledgerRow({ tags: [], costNanoUsd: nanoUsd(1n), chargeNanoUsd: nanoUsd(1n) }));
+  const { groups, total } = (await plane.call("GET /api/v1/usage?by=tag")).body as { groups: readonly Record<string, unknown>[]; total: Record<string, unknown> };
+  expect(groups.map(({ value, attempts, cost_usd }) => [value, attempts, cost_usd])).toEqual([["a", 2, "0.000000007"], ["b", 1, "0.000000005"], ["", 1, "0.000000001"]]);
+  expect(total).toMatchObject({ attempts: 3, cost_usd: "0.000000008" });
+});
+
 describe("GET /api/v1/usage", () => {
   it("groups by key with its alias or name, dearest first, with the total", async () => {
     const plane = await createControlPlane();
@@ -34,9 +42,9 @@ describe("GET /api/v1/usage", () => {
       until: null,
       simulated_attempts: 0,
       groups: [
-        { value: nameless.record.id, label: nameless.record.name, attempts: 1, ...counts, cost_usd: "3.000000001", charge_usd: "3.000000001", reported_usd: "0.00", estimated_usd: "3.000000001", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },
-        { value: named.record.id, label: "ada-laptop", attempts: 1, ...counts, cost_usd: "1.00", charge_usd: "1.00", reported_usd: "1.00", estimated_usd: "0.00", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },
-        { value: "key_revoked", label: "key_revoked", attempts: 1, ...counts, cost_usd: "0.00", charge_usd: "0.00", reported_usd: "0.00", estimated_usd: "0.00", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_attempts: 1, unpriced_attempts: 1 },
+        { value: nameless.record.id, label: nameless.record.name, attempts: 1, ...counts, cost_usd: "3.000000001", charge_usd: "3.000000001", reported_usd: "0.00", estimated_usd: "3.000000001", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },
+        { value: named.record.id, label: "ada-laptop", attempts: 1, ...counts, cost_usd: "1.00", charge_usd: "1.00", reported_usd: "1.00", estimated_usd: "0.00", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },
+        { value: "key_revoked", label: "key_revoked", attempts: 1, ...counts, cost_usd: "0.00", charge_usd: "0.00", reported_usd: "0.00", estimated_usd: "0.00", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 1, unpriced_attempts: 1 },
       ],
       total: {
         attempts: 3,
@@ -45,6 +53,7 @@ describe("GET /api/v1/usage", () => {
         cache_write_5m_tokens: 9,
         cache_write_1h_tokens: 12,
         output_tokens: 15,
+        unresolved_usd: "0.00",
         cost_usd: "4.000000001",
         charge_usd: "4.000000001",
         reported_usd: "1.00",

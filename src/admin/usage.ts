@@ -9,7 +9,7 @@ import { fieldInvalid, parseFields, queryObject } from "./fields.ts";
 import type { AdminHandler } from "./handler.ts";
 import type { KeyService } from "./keys.ts";
 
-const dimensions = ["key", "user", "team", "project", "model", "provider", "day", "session", "agent"] as const;
+const dimensions = ["key", "user", "team", "project", "model", "provider", "day", "session", "agent", "tag", "path"] as const;
 const rowsMax = 1_000;
 const moneyDigits = 2;
 
@@ -37,7 +37,7 @@ export function createUsageHandler({ keys, usage, simulated }: { readonly keys: 
   return async ({ query }) => {
     const wire = parseFields(querySchema, queryObject(query));
     const filter = filterOf(wire, keys);
-    const groups = [...(await usage.groupBy(wire.by, filter))];
+    const groups = wire.by === "tag" ? byTag(await usage.groupBy("tags", filter)) : [...(await usage.groupBy(wire.by, filter))];
     // Days stay in their own order; everything else is read from the top.
     if (wire.by !== "day") groups.sort((a, b) => Number(b.chargeNanoUsd > a.chargeNanoUsd) - Number(b.chargeNanoUsd < a.chargeNanoUsd) || (a.value < b.value ? -1 : 1));
     const byProvider = wire.by === "provider" ? groups : await usage.groupBy("provider", filter);
@@ -49,12 +49,30 @@ export function createUsageHandler({ keys, usage, simulated }: { readonly keys: 
         since: isoOrNull(filter.sinceMs ?? null),
         until: isoOrNull(filter.untilMs ?? null),
         simulated_attempts: byProvider.reduce((sum, { value, attempts }) => sum + (simulated.has(value) ? attempts : 0), 0),
-        groups: groups.map((group) => ({ value: group.value, label: wire.by === "key" ? keyLabel(keys, group.value) : group.value, ...renderSums(group) })),
-        total: renderSums(groups.reduce(addGroups, emptySums)),
+        groups: groups.map((group) => ({ value: group.value, label: labelOf(wire.by, group.value, keys), ...renderSums(group) })),
+        // Not of the groups: an attempt with two tags stands in both.
+        total: renderSums(byProvider.reduce(addGroups, emptySums)),
         ...rows,
       },
     };
   };
+}
+
+/** A developer, session and agent; the key by its alias where no user is known. */
+function labelOf(dimension: (typeof dimensions)[number], value: string, keys: KeyService): string {
+  if (dimension === "key") return keyLabel(keys, value);
+  if (dimension !== "path") return value;
+  const [developer = "", ...rest] = JSON.parse(value) as readonly string[];
+  return JSON.stringify([developer.startsWith("key_") ? keyLabel(keys, developer) : developer, ...rest]);
+}
+
+/** Each attempt under each of its tags, and under none where it has none. */
+function byTag(sets: readonly UsageGroup[]): UsageGroup[] {
+  const tags = new Map<string, Sums>();
+  for (const { value, ...sums } of sets) {
+    for (const tag of value === "" ? [""] : new Set(JSON.parse(value) as readonly string[])) tags.set(tag, addGroups(tags.get(tag) ?? emptySums, sums));
+  }
+  return [...tags].map(([value, sums]) => ({ value, ...sums }));
 }
 
 function filterOf(wire: z.infer<typeof querySchema>, keys: KeyService): UsageFilter {
@@ -97,6 +115,7 @@ const emptySums: Sums = {
   estimatedNanoUsd: nanoUsd(0n),
   adjustedNanoUsd: nanoUsd(0n),
   unresolvedAttempts: 0,
+  unresolvedNanoUsd: nanoUsd(0n),
   unpricedAttempts: 0,
 };
 
@@ -112,6 +131,7 @@ function addGroups(a: Sums, b: Sums): Sums {
     estimatedNanoUsd: nanoUsd(a.estimatedNanoUsd + b.estimatedNanoUsd),
     adjustedNanoUsd: nanoUsd(a.adjustedNanoUsd + b.adjustedNanoUsd),
     unresolvedAttempts: a.unresolvedAttempts + b.unresolvedAttempts,
+    unresolvedNanoUsd: nanoUsd(a.unresolvedNanoUsd + b.unresolvedNanoUsd),
     unpricedAttempts: a.unpricedAttempts + b.unpricedAttempts,
   };
 }
@@ -128,6 +148,7 @@ function renderSums(sums: Sums): Record<string, unknown> {
     wasted_usd: formatUsd(sums.wastedNanoUsd, moneyDigits),
     notional_usd: formatUsd(sums.notionalNanoUsd, moneyDigits),
     unresolved_attempts: sums.unresolvedAttempts,
+    unresolved_usd: formatUsd(sums.unresolvedNanoUsd, moneyDigits),
     unpriced_attempts: sums.unpricedAttempts,
   };
 }

@@ -21,7 +21,7 @@ describe("parseInstant", () => {
   });
 });
 
-const group = { value: "h1", label: "ci", attempts: 2, input_tokens: 1200, cache_read_tokens: 30, cache_write_5m_tokens: 4, cache_write_1h_tokens: 5, output_tokens: 60, cost_usd: "0.0123", charge_usd: "0.0123", reported_usd: "0.0123", estimated_usd: "0", adjusted_usd: "0", wasted_usd: "0", notional_usd: "0", unresolved_attempts: 0, unpriced_attempts: 0 };
+const group = { value: "h1", label: "ci", attempts: 2, input_tokens: 1200, cache_read_tokens: 30, cache_write_5m_tokens: 4, cache_write_1h_tokens: 5, output_tokens: 60, cost_usd: "0.0123", charge_usd: "0.0123", reported_usd: "0.0123", estimated_usd: "0", adjusted_usd: "0", wasted_usd: "0", notional_usd: "0", unresolved_usd: "0", unresolved_attempts: 0, unpriced_attempts: 0 };
 
 describe("renderUsageTable", () => {
   it("shows a single group without a total line", () => {
@@ -40,6 +40,18 @@ describe("renderUsageTable", () => {
     const text = renderUsageTable({ groups: [{ ...group, estimated_usd: "0.001", unresolved_attempts: 1 }] }, "key", plain);
     expect(text).toMatch(/OF IT ESTIMATED +UNRESOLVED$/m);
     expect(text).not.toMatch(/UNPRICED/);
+  });
+
+  it("shows agents below their sessions and developers, each with all that is below it", () => {
+    const at = (path: readonly string[], charge_usd: string): Record<string, unknown> => ({ ...group, value: JSON.stringify(path), label: JSON.stringify(path), attempts: 1, charge_usd, cost_usd: charge_usd });
+    const groups = [at(["ann", "s1", ""], "1"), at(["ann", "s1", "a1"], "2"), at(["ann", "s2", ""], "4"), at(["bo", "", ""], "0.5")];
+    const lines = renderUsageTable({ groups, total: { ...group, attempts: 4, charge_usd: "7.5", cost_usd: "7.5" } }, "agent", plain).split("\n").slice(1);
+    expect(lines.map((line) => /^( *\(?\w+(?: loop)?\)?) .* ([\d.]+)$/.exec(line)?.slice(1))).toEqual([["ann", "7.0000"], ["  s2", "4.0000"], ["  s1", "3.0000"], ["    a1", "2.0000"], ["    (main loop)", "1.0000"], ["bo", "0.5000"], ["  (unattributed)", "0.5000"], ["total", "7.5000"]]);
+    expect(renderUsageCsv({ groups }, "agent").split("\n").slice(0, 3).map((line) => line.split(",").slice(0, 4).join())).toEqual(["developer,session,agent,attempts", "ann,s1,,1", "ann,s1,a1,1"]);
+  });
+
+  it("says of tags that they overlap", () => {
+    expect(renderUsageTable({ groups: [group, group], total: group }, "tag", plain)).toMatch(/An attempt with several tags stands under each of them; the total has it once\.$/);
   });
 
   it("says so when there is nothing", () => {
@@ -61,8 +73,8 @@ describe("renderUsageTable", () => {
 describe("renderUsageCsv", () => {
   it("has one line per group with every member", () => {
     const [header, line, ...rest] = renderUsageCsv({ groups: [group] }, "key").split("\n");
-    expect(header).toBe("key,label,attempts,input_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,output_tokens,cost_usd,charge_usd,reported_usd,estimated_usd,adjusted_usd,wasted_usd,notional_usd,unresolved_attempts,unpriced_attempts");
-    expect(line).toBe("h1,ci,2,1200,30,4,5,60,0.0123,0.0123,0.0123,0,0,0,0,0,0");
+    expect(header).toBe("key,label,attempts,input_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,output_tokens,cost_usd,charge_usd,reported_usd,estimated_usd,adjusted_usd,wasted_usd,notional_usd,unresolved_usd,unresolved_attempts,unpriced_attempts");
+    expect(line).toBe("h1,ci,2,1200,30,4,5,60,0.0123,0.0123,0.0123,0,0,0,0,0,0,0");
     expect(rest).toEqual([]);
   });
 });

@@ -8,7 +8,7 @@ import { listOf, numberOf, objectOf, renderJson, textOf, type JsonObject } from 
 import { formatCount, formatDollars, formatInstant, renderCsv, renderTable, type Column } from "./text.ts";
 
 /** What spend can be grouped by. */
-export const usageDimensions = ["key", "user", "team", "model", "day", "session", "agent", "project", "provider"] as const;
+export const usageDimensions = ["key", "user", "team", "model", "day", "session", "agent", "project", "provider", "tag"] as const;
 
 interface UsageOptions extends ConnectionOptions {
   readonly by: (typeof usageDimensions)[number];
@@ -20,7 +20,7 @@ interface UsageOptions extends ConnectionOptions {
 /** Members of a group that are counts, in the order of the table and the CSV. */
 const countMembers = ["attempts", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens"] as const;
 /** Members that are money, as decimal dollars. */
-const moneyMembers = ["cost_usd", "charge_usd", "reported_usd", "estimated_usd", "adjusted_usd", "wasted_usd", "notional_usd"] as const;
+const moneyMembers = ["cost_usd", "charge_usd", "reported_usd", "estimated_usd", "adjusted_usd", "wasted_usd", "notional_usd", "unresolved_usd"] as const;
 /** Counts of attempts whose cost is not the whole truth. */
 const doubtMembers = ["unresolved_attempts", "unpriced_attempts"] as const;
 
@@ -28,7 +28,7 @@ const doubtMembers = ["unresolved_attempts", "unpriced_attempts"] as const;
 export function addUsageCommand(program: Command, context: CliContext): void {
   const command = program
     .command("usage")
-    .description("Show spend by key, user, team, model, day, session, agent, project or provider.")
+    .description("Show spend by key, user, team, model, day, session, agent (as a tree below developers and sessions), project, provider or tag.")
     .addOption(new Option("--by <dimension>", "what to group by").choices(usageDimensions).default("key"))
     .option("--since <when>", "from here on: 7d, 24h, 30m, a date (UTC) or an ISO time", "30d")
     .option("--until <when>", "up to here, not included; written like --since")
@@ -59,7 +59,8 @@ function periodOf(options: Pick<UsageOptions, "since" | "until">, nowMs: number)
 
 /** Query of the usage endpoint; times as ISO 8601 in UTC. */
 function usageQuery(options: Pick<UsageOptions, "by">, { sinceMs, untilMs }: Period): URLSearchParams {
-  const query = new URLSearchParams({ by: options.by });
+  // Agents are of little use without the session and the developer they worked for.
+  const query = new URLSearchParams({ by: options.by === "agent" ? "path" : options.by });
   if (sinceMs !== undefined) query.set("since", new Date(sinceMs).toISOString());
   if (untilMs !== undefined) query.set("until", new Date(untilMs).toISOString());
   return query;
@@ -92,7 +93,8 @@ export function renderUsageTable(reply: JsonObject, dimension: string, output: P
   const simulated = numberOf(reply.simulated_attempts);
   return [
     ...(period === undefined ? [] : [describePeriod(period)]),
-    groups.length === 0 ? "No usage." : renderGroups(reply, groups, dimension, output),
+    groups.length === 0 ? "No usage." : renderGroups(reply, dimension === "agent" ? treeOf(groups) : groups, dimension, output),
+    ...(dimension === "tag" && groups.length > 1 ? ["An attempt with several tags stands under each of them; the total has it once."] : []),
     ...(simulated === 0 ? [] : [`The built-in demo answered ${formatCount(simulated)} attempt${simulated === 1 ? "" : "s"}; it is a simulation and costs nothing.`]),
   ].join("\n");
 }
@@ -109,6 +111,7 @@ const optionalSums: readonly { readonly member: (typeof moneyMembers)[number]; r
   { member: "wasted_usd", title: "OF IT WASTED" },
   { member: "cost_usd", title: "PROVIDERS' BILL", isShown: (group) => textOf(group.cost_usd) !== textOf(group.charge_usd) },
   { member: "notional_usd", title: "NOTIONAL" },
+  { member: "unresolved_usd", title: "HELD FOR UNRESOLVED" },
 ];
 
 function renderGroups(reply: JsonObject, groups: readonly JsonObject[], dimension: string, output: Pick<Output, "style">): string {
@@ -137,17 +140,49 @@ function renderGroups(reply: JsonObject, groups: readonly JsonObject[], dimensio
 /** A header line and one line per group, numbers unformatted. */
 export function renderUsageCsv(reply: JsonObject, dimension: string): string {
   const groups = listOf(reply.groups).map(objectOf);
-  const header = [dimension, "label", ...countMembers, ...moneyMembers, ...doubtMembers];
+  const header = [...(dimension === "agent" ? pathNames : [dimension, "label"]), ...countMembers, ...moneyMembers, ...doubtMembers];
   return renderCsv(
     header,
     groups.map((group) => [
-      textOf(group.value),
-      textOf(group.label),
+      ...(dimension === "agent" ? pathOf(group) : [textOf(group.value), textOf(group.label)]),
       ...countMembers.map((member) => numberOf(group[member])),
       ...moneyMembers.map((member) => textOf(group[member])),
       ...doubtMembers.map((member) => numberOf(group[member])),
     ]),
   );
+}
+
+const pathNames = ["developer", "session", "agent"] as const;
+
+/** Names of a developer, a session and an agent; empty where there is none. */
+function pathOf(group: JsonObject): readonly [string, string, string] {
+  const [developer, session, agent] = listOf(parseOrNull(textOf(group.label))).map(textOf);
+  return [developer ?? "", session ?? "", agent ?? ""];
+}
+
+function parseOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return null;
+  }
+}
+
+/** Developers with their sessions below them and the agents of these below them; each line has all that is below it, the dearest first. */
+function treeOf(groups: readonly JsonObject[]): readonly JsonObject[] {
+  const lines: JsonObject[] = [];
+  const add = (members: readonly JsonObject[], level: number): void => {
+    const byName = [...Map.groupBy(members, (group) => pathOf(group)[level] ?? "")].map(([name, below]) => ({ name, below, sums: sumsOf(below) }));
+    byName.sort((a, b) => Number(textOf(b.sums.charge_usd)) - Number(textOf(a.sums.charge_usd)) || (a.name < b.name ? -1 : 1));
+    for (const { name, below, sums } of byName) {
+      // The main loop of a session is no agent, and most sessions have nothing else.
+      if (level === 2 && name === "" && byName.length === 1) continue;
+      lines.push({ ...sums, value: `${"  ".repeat(level)}${name === "" ? (level === 2 ? "(main loop)" : "(unattributed)") : name}` });
+      if (level < 2) add(below, level + 1);
+    }
+  };
+  add(groups, 0);
+  return lines;
 }
 
 function groupName(group: JsonObject): string {
@@ -160,7 +195,10 @@ function groupName(group: JsonObject): string {
 /** The gateway's own total; where it gives none, the sum of the groups. */
 function totalOf(reply: JsonObject, groups: readonly JsonObject[]): JsonObject {
   const given = objectOf(reply.total);
-  if (Object.keys(given).length > 0) return given;
+  return Object.keys(given).length > 0 ? given : sumsOf(groups);
+}
+
+function sumsOf(groups: readonly JsonObject[]): JsonObject {
   const counts = [...countMembers, ...doubtMembers].map((member) => [member, groups.reduce((sum, group) => sum + numberOf(group[member]), 0)] as const);
   const money = moneyMembers.map((member) => {
     const sum = groups.reduce((amount, group) => amount + (parseUsd(textOf(group[member])) ?? 0n), 0n);

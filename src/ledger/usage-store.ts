@@ -4,8 +4,11 @@ import type { TokenCounts, UsageSource } from "../kernel/usage.ts";
 import type { Spent } from "./ledger.ts";
 import type { Payer } from "./scope.ts";
 
-/** A dimension to group by. */
-export type UsageDimension = "key" | "user" | "team" | "project" | "model" | "provider" | "day" | "session" | "agent";
+/**
+ * A dimension to group by. `tags`: all tags of an attempt, a JSON list. `path`: a JSON list of its developer (the user, else the key), session
+ * and agent, each empty where there is none.
+ */
+export type UsageDimension = "key" | "user" | "team" | "project" | "model" | "provider" | "day" | "session" | "agent" | "tags" | "path";
 
 /** Half-open range over the opening time, and equality filters. */
 export interface UsageFilter {
@@ -38,6 +41,8 @@ export interface UsageGroup {
   readonly adjustedNanoUsd: NanoUsd;
   /** Attempts still `unresolved`; their cost is unknown. */
   readonly unresolvedAttempts: number;
+  /** What was held for them last, at which they count under budgets; in no other sum. */
+  readonly unresolvedNanoUsd: NanoUsd;
   readonly unpricedAttempts: number;
 }
 

@@ -376,6 +376,9 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
       expect(await values("day")).toEqual([["2026-03-01", 1], ["2026-03-02", 2]]);
       expect(await values("session")).toEqual([["", 1], ["session-1", 2]]);
       expect(await values("agent")).toEqual([["", 2], ["agent-1", 1]]);
+      expect(await values("path")).toEqual([['["ada","session-1",""]', 1], ['["ada","session-1","agent-1"]', 1], ['["key_B","",""]', 1]]);
+      await closedAttempt(stores, { tags: ["a", "b"] });
+      expect(await values("tags")).toEqual([["", 3], ['["a","b"]', 1]]);
     });
 
     it("a group sums counts and money by source", async () => {
@@ -396,6 +399,7 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
           notionalNanoUsd: 0n,
           adjustedNanoUsd: 0n,
           unresolvedAttempts: 1,
+          unresolvedNanoUsd: 0n,
           unpricedAttempts: 1,
         },
       ]);

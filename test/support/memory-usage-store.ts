@@ -101,6 +101,8 @@ function valueOf(row: LedgerRow, dimension: UsageDimension): string {
     day: new Date(row.openedAtMs).toISOString().slice(0, 10),
     session: row.sessionId,
     agent: row.agentId,
+    tags: row.tags.length === 0 ? null : JSON.stringify(row.tags),
+    path: JSON.stringify([row.userId ?? row.keyId, row.sessionId ?? "", row.agentId ?? ""]),
   };
   return values[dimension] ?? "";
 }
@@ -119,6 +121,7 @@ function groupOf(value: string, rows: readonly LedgerRow[]): UsageGroup {
     estimatedNanoUsd: cost("estimated"),
     adjustedNanoUsd: nanoUsd(0n),
     unresolvedAttempts: rows.filter(({ state }) => state === "unresolved").length,
+    unresolvedNanoUsd: nanoUsd(rows.reduce((sum, row) => (row.state === "unresolved" ? sum + row.holdNanoUsd : sum), 0n)),
     unpricedAttempts: rows.filter(({ isUnpriced }) => isUnpriced).length,
   };
 }

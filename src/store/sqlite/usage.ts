@@ -88,6 +88,8 @@ function groups(sql: SqlDatabase, dimension: UsageDimension, filter: UsageFilter
         WHEN 'day' THEN strftime('%Y-%m-%d', a.opened_at_ms / 1000, 'unixepoch')
         WHEN 'session' THEN a.session_id
         WHEN 'agent' THEN a.agent_id
+        WHEN 'tags' THEN a.tags
+        WHEN 'path' THEN json_array(coalesce(a.user_id, a.key_id), coalesce(a.session_id, ''), coalesce(a.agent_id, ''))
       END, '') AS value,
       count(*) AS attempts,
       sum(a.input_tokens + coalesce(d.delta_input_tokens, 0)) AS input_tokens,
@@ -103,6 +105,7 @@ function groups(sql: SqlDatabase, dimension: UsageDimension, filter: UsageFilter
       sum(iif(a.is_wasted AND NOT a.is_notional, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0), 0)) AS wasted_nano_usd,
       sum(iif(a.is_notional, a.cost_nano_usd + coalesce(d.delta_nano_usd, 0), 0)) AS notional_nano_usd,
       sum(a.state = 'unresolved' AND d.attempt_id IS NULL) AS unresolved_attempts,
+      sum(iif(a.state = 'unresolved' AND d.attempt_id IS NULL, a.hold_nano_usd, 0)) AS unresolved_nano_usd,
       sum(a.is_unpriced) AS unpriced_attempts
     FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
     WHERE a.attempt_id >= ${floor}
@@ -269,6 +272,7 @@ function groupOf(row: SqlRow): UsageGroup {
     estimatedNanoUsd: money(row, "estimated_nano_usd"),
     adjustedNanoUsd: money(row, "adjusted_nano_usd"),
     unresolvedAttempts: integer(row, "unresolved_attempts"),
+    unresolvedNanoUsd: money(row, "unresolved_nano_usd"),
     unpricedAttempts: integer(row, "unpriced_attempts"),
   };
 }
