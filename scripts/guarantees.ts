@@ -82,7 +82,7 @@ export const promises: readonly Promised[] = [
     promise: "A budget can be used up: agents do not starve on room that is held and never needed.",
     proofs: ["agents"],
     command: "special",
-    measured: ({ agents: { worlds, usedLeastPercent, firstRefusalLeastPercent } = {} }) => `20 agents with turns of 60,000 tokens (97 % from the cache) on $20, ${count(worlds)} times: no refusal before ${firstRefusalLeastPercent} % was spent, at least ${usedLeastPercent} % spent in the end`,
+    measured: ({ agents: { worlds, usedLeastPercent, usedAtRefusalLeastPercent } = {} }) => `20 agents with turns of 60,000 tokens (97 % from the cache) on $20, ${count(worlds)} times: no refusal before ${usedAtRefusalLeastPercent} % was spent or held, at least ${usedLeastPercent} % spent in the end`,
   },
   {
     promise: "Clients that leave and upstreams that stall, fail and break off leave nothing behind: nothing held, nothing in work, no slot taken, rows one to one with the bill.",

@@ -13,7 +13,7 @@ export interface BillContext {
 /** @returns every difference, as a sentence */
 export function compareWithBill(rows: readonly LedgerRow[], bill: readonly BillEntry[], { whole, mayStayOpen }: BillContext): readonly string[] {
   const found: string[] = [];
-  const rowsBy = Map.groupBy(rows, ({ agentId, provider }) => `${agentId} at ${provider}`);
+  const rowsBy = Map.groupBy(rows, ({ requestClass, provider }) => `${requestClass} at ${provider}`);
   const billBy = Map.groupBy(bill, ({ marker, provider }) => `${marker} at ${provider}`);
   for (const [name, entries] of billBy) {
     if (entries.length !== 1) found.push(`${name}: billed ${entries.length} times`);
@@ -24,8 +24,8 @@ export function compareWithBill(rows: readonly LedgerRow[], bill: readonly BillE
     if (own.length !== 1) found.push(`${name}: ${own.length} rows`);
     for (const row of own) found.push(...differences(row, billBy.get(name)?.[0], mayStayOpen).map((text) => `${name}: ${text}`));
   }
-  const answered = new Set(rows.filter(({ state, source }) => (state === "closed" && source === "reported") || state === "unresolved").map(({ agentId }) => agentId));
-  for (const marker of whole) if (!answered.has(marker)) found.push(`${marker}: answered, and its rows are ${rows.filter(({ agentId }) => agentId === marker).map(({ state, source, outcome }) => `${state} ${source} ${outcome}`).join(", ") || "none"}`);
+  const answered = new Set(rows.filter(({ state, source }) => (state === "closed" && source === "reported") || state === "unresolved").map(({ requestClass }) => requestClass));
+  for (const marker of whole) if (!answered.has(marker)) found.push(`${marker}: answered, and its rows are ${rows.filter(({ requestClass }) => requestClass === marker).map(({ state, source, outcome }) => `${state} ${source} ${outcome}`).join(", ") || "none"}`);
   return found;
 }
 

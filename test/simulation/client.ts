@@ -33,7 +33,7 @@ export function createRequest(call: CallOptions): SimulatedRequest {
     "content-type": "application/json",
     "content-length": String(body.length),
     "x-claude-code-session-id": call.sessionId,
-    "x-claude-code-agent-id": call.marker,
+    "x-claude-code-request-class": call.marker,
   };
   const message = Object.assign(new EventEmitter(), { method: "POST", url: "/v1/messages", headers, rawHeaders: Object.entries(headers).flat(), rawTrailers: [] });
   return {

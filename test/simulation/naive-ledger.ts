@@ -68,8 +68,8 @@ export class NaiveLedger {
   readonly overMost = { strict: 0n, incremental: 0n };
   /** The most that any account has held. */
   heldMost = 0n;
-  /** What the first budget of the first caller that was refused had spent then. */
-  firstRefusal: { readonly settled: bigint; readonly held: bigint } | undefined;
+  /** The least that the first budget of a refused caller had spent and held then. */
+  usedAtRefusalLeast: bigint | undefined;
 
   constructor(options: NaiveOptions) {
     this.#options = options;
@@ -185,7 +185,8 @@ export class NaiveLedger {
     const accounts = this.#accountsOf(spender).map((account) => ({ account, sums: this.#sums(account, nowMs) }));
     if (!isAdmitted) {
       this.refusals++;
-      this.firstRefusal ??= accounts[0]?.sums;
+      const { settled = 0n, held = 0n } = accounts[0]?.sums ?? {};
+      if (this.usedAtRefusalLeast === undefined || settled + held < this.usedAtRefusalLeast) this.usedAtRefusalLeast = settled + held;
     }
     const fitting = demands.find((demand) =>
       accounts.every(({ account: { budget }, sums }) => {

@@ -25,7 +25,7 @@ function globalBudget(mode: Budget["mode"], amountNanoUsd: bigint): Budget {
 
 function madeOver(seed: number, changes: Partial<Scenario>): Special {
   const { scenario } = createScenario(seed);
-  const keys = scenario.keys.slice(0, 1).map((key) => ({ ...key, maxBudgetUsd: null, budgetDuration: null }));
+  const keys = scenario.keys.slice(0, 1).map((key) => ({ ...key, maxBudgetUsd: null, budgetDuration: null, runBudgetUsd: null }));
   return { random: createRandom(seed), scenario: { ...scenario, startMs: Date.UTC(2026, 10, 16, 10), keys, operations: [], accidents: [], weather: calm, ...changes } };
 }
 
@@ -60,7 +60,7 @@ export function adverse(seed: number): Special {
 export function agentsAtWork(seed: number, agentCount: number, amountNanoUsd: bigint): Special {
   const random = createRandom(seed);
   const agents = Array.from({ length: agentCount }, (_, index): Agent => ({
-    keyAt: 0, sessionId: `agent-${index}`, model: "claude-opus-4-8", startsAtMs: random.next() * 20_000, turns: Infinity, thinkMs: 4_000, bodyBytes: 240_000,
+    keyAt: 0, sessionId: `agent-${index}`, model: "claude-opus-4-8", startsAtMs: random.next() * 20_000, turns: 10_000, thinkMs: 4_000, bodyBytes: 240_000,
     outputTokensMax: 32_000, streamingShare: 1, leavingShare: 0,
   }));
   return madeOver(seed, {

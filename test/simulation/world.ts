@@ -33,7 +33,8 @@ export interface Outcome {
   readonly balances: readonly BalanceState[];
   /** The most that any scope ever held under a budget, in the last process. */
   readonly heldMostNanoUsd: bigint;
-  readonly firstRefusal: { readonly settled: bigint; readonly held: bigint } | undefined;
+  /** In the last process: the least that had been spent and was held under a budget when it refused a call. */
+  readonly usedAtRefusalLeastNanoUsd: bigint | undefined;
 }
 
 /** More of one kind say nothing more. */
@@ -63,7 +64,6 @@ class World {
   #naive: NaiveLedger | undefined;
   /** A commit was reported as failed and had happened: its openings stay, of calls that were refused, until a start finds them. */
   #hadLateFailure = false;
-  #firstRefusal: Outcome["firstRefusal"];
   #commits = 0;
   #calls = 0;
   #deaths = 0;
@@ -87,7 +87,7 @@ class World {
     const giveBack = this.#time.takeOver();
     try {
       await this.#start();
-      for (const agent of scenario.agents) this.#time.after(agent.startsAtMs, () => this.#turn(agent, agent.turns));
+      for (const agent of scenario.agents) this.#time.after(agent.startsAtMs, () => this.#turn(agent, 0));
       for (const { atMs, act } of scenario.operations) this.#time.after(atMs, () => this.#operate(act));
       for (const { atMs, kind, forMs } of scenario.accidents) this.#time.after(atMs, () => this.#strike(kind, forMs));
       const watch = (): void => this.#look();
@@ -141,12 +141,12 @@ class World {
   }
 
   /** One call of an agent, and the next when it has ended. */
-  #turn(agent: Agent, left: number): void {
-    if (left === 0 || this.#time.elapsedMs > this.#scenario.durationMs) return;
-    const again = (): void => void this.#time.after(agent.thinkMs * (0.5 + this.#random.next()), () => this.#turn(agent, left - 1));
+  #turn(agent: Agent, done: number): void {
+    if (done >= agent.turns || this.#time.elapsedMs > this.#scenario.durationMs) return;
+    const again = (): void => void this.#time.after(agent.thinkMs * (0.5 + this.#random.next()), () => this.#turn(agent, done + 1));
     const life = this.#life;
     // Nobody listens: the client tries later.
-    if (life === undefined) return void this.#time.after(500, () => this.#turn(agent, left));
+    if (life === undefined) return void this.#time.after(500, () => this.#turn(agent, done));
     const call: CallOptions = {
       key: `sk-${agent.keyAt}`,
       marker: `call-${this.#calls++}`,
@@ -154,7 +154,7 @@ class World {
       model: agent.model,
       isStreaming: this.#random.chance(agent.streamingShare),
       outputTokensMax: agent.outputTokensMax,
-      bodyBytes: agent.bodyBytes + Math.min(agent.turns - left, 20) * 500,
+      bodyBytes: agent.bodyBytes + Math.min(done, 20) * 500,
     };
     const response = new SimulatedResponse(() => {
       this.#responses.delete(response);
@@ -213,7 +213,6 @@ class World {
     if (life === undefined) return;
     this.#deaths++;
     this.#refusals += this.#naive?.refusals ?? 0;
-    this.#firstRefusal ??= this.#naive?.firstRefusal;
     life.isAlive = false;
     this.#life = undefined;
     this.#naive = undefined;
@@ -259,11 +258,11 @@ class World {
       unresolved: rows.filter(({ state }) => state === "unresolved").length,
       commits: this.#commits,
       overMostNanoUsd: this.#naive?.overMost ?? { strict: 0n, incremental: 0n },
-      admitted: new Set(rows.map(({ agentId }) => agentId)).size,
+      admitted: new Set(rows.map(({ requestClass }) => requestClass)).size,
       billedNanoUsd: this.#upstream.bill.reduce((sum, entry) => sum + costOf(entry), 0n),
       balances: ledger.balances(nowMs),
       heldMostNanoUsd: this.#naive?.heldMost ?? 0n,
-      firstRefusal: this.#firstRefusal ?? this.#naive?.firstRefusal,
+      usedAtRefusalLeastNanoUsd: this.#naive?.usedAtRefusalLeast,
     };
   }
 
