@@ -37,8 +37,8 @@ export function budgetRow({ budget, scope, settled, held, estimated, unresolved,
   };
 }
 
-function holdRow({ attemptId, amount, heldSinceMs, lines }: Hold): Readonly<Record<string, unknown>> {
-  return { attempt_id: attemptId, held_usd: usd(amount), since: isoOrNull(heldSinceMs), budgets: lines.map(({ balance }) => balance.budget.id) };
+function holdRow({ attemptId, spender, amount, heldSinceMs, lines }: Hold): Readonly<Record<string, unknown>> {
+  return { attempt_id: attemptId, request_id: spender.requestId ?? null, key_id: spender.keyId, model: spender.model, held_usd: usd(amount), since: isoOrNull(heldSinceMs), budgets: lines.map(({ balance }) => balance.budget.id) };
 }
 
 function byShareUsed(a: BalanceState, b: BalanceState): number {

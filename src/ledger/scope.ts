@@ -39,6 +39,8 @@ export interface Spender {
   readonly targetId: string;
   /** Absent: the caller. */
   readonly payer?: Payer;
+  /** Shown with what is held for it; counts nowhere. */
+  readonly requestId?: string;
 }
 
 /** A scope with the ones a default for members may come from, nearest first. */

@@ -47,7 +47,12 @@ it("a session's next turn is held near the price of a warm cache", async () => {
   const abort = new AbortController();
   const next = openCall(stage.url, stage.key, { body: body(1), session, signal: abort.signal, headers: { "anthropic-test-behaviour": JSON.stringify({ firstByteDelayMs: 60_000 }) } });
   next.catch(() => undefined);
-  const held = await until("a hold", async () => (await budgetsOf(stage)).holds[0]?.held_usd);
+  const [hold] = await until("a hold", async () => {
+    const { holds } = await budgetsOf(stage);
+    return holds.length > 0 ? holds : undefined;
+  });
+  const { held_usd: held } = hold!;
+  expect(hold).toMatchObject({ request_id: expect.stringMatching(/^req_/) as string, model: "claude-opus-4-8" });
   // 50,000 tokens read at $0.50 a million and at most 4,096 written at $25; cold they would be $0.25 and more.
   expect(Number(held)).toBeLessThan(0.14);
   abort.abort();
