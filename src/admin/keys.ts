@@ -44,8 +44,8 @@ export interface KeyFields {
   readonly rpmLimit?: number | null;
   readonly tpmLimit?: number | null;
   readonly maxParallelRequests?: number | null;
-  /** Members of the metadata that limit single models; null takes one away. */
-  readonly modelLimits?: { readonly model_rpm_limit?: Readonly<Record<string, number>> | null; readonly model_tpm_limit?: Readonly<Record<string, number>> | null };
+  /** Members of the metadata that limit what the key may do; null takes one away. */
+  readonly restrictions?: { readonly model_rpm_limit?: Readonly<Record<string, number>> | null; readonly model_tpm_limit?: Readonly<Record<string, number>> | null; readonly allowed_projects?: readonly string[] | null };
   readonly isBlocked?: boolean;
 }
 
@@ -217,13 +217,13 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
   };
 }
 
-function withFields(key: KeyRecord, { duration, modelLimits, ...fields }: KeyFields, nowMs: number): KeyRecord {
+function withFields(key: KeyRecord, { duration, restrictions, ...fields }: KeyFields, nowMs: number): KeyRecord {
   if (typeof fields.budgetDuration === "string") {
     const parsed = parseWindow(fields.budgetDuration);
     if ("fault" in parsed) throw fieldInvalid(`budget_duration: ${parsed.fault}.`);
   }
   const life = duration === undefined ? {} : { expiresAtMs: duration === null ? null : addPositiveSpan("duration", duration, nowMs) };
-  const limited = modelLimits === undefined ? {} : { metadata: { ...(fields.metadata ?? key.metadata), ...modelLimits } };
+  const limited = restrictions === undefined ? {} : { metadata: { ...(fields.metadata ?? key.metadata), ...restrictions } };
   return { ...key, ...fields, ...limited, ...life, updatedAtMs: nowMs };
 }
 

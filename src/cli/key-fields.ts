@@ -14,6 +14,7 @@ export interface KeyFieldOptions {
   readonly maxBudget?: number;
   readonly budgetDuration?: string;
   readonly runBudget?: number;
+  readonly projects?: readonly string[];
   readonly rpm?: number;
   readonly tpm?: number;
   readonly maxParallel?: number;
@@ -35,6 +36,7 @@ export function addKeyFields(command: Command): Command {
     .option("--duration <span>", "its lifetime, like 12h, 30d, 1mo; without it: no end", span)
     .option("--max-budget <usd>", "a spending cap in US dollars", dollars)
     .option("--budget-duration <span>", "after how long the cap starts afresh, like 1d, 30d, 1mo", span)
+    .option("--projects <names>", "projects it may spend for, separated by commas; without it: any", commaList)
     .option("--run-budget <usd>", "a spending cap for each run, that is for each session id", dollars)
     .option("--rpm <count>", "requests a minute", positiveInteger)
     .option("--tpm <count>", "tokens a minute", positiveInteger)
@@ -58,6 +60,7 @@ export function keyFields(options: KeyFieldOptions): Readonly<Record<string, unk
     max_budget: options.maxBudget,
     budget_duration: options.budgetDuration,
     run_budget_usd: options.runBudget,
+    allowed_projects: options.projects,
     rpm_limit: options.rpm,
     tpm_limit: options.tpm,
     max_parallel_requests: options.maxParallel,

@@ -28,6 +28,7 @@ const catalogue = {
   client_role_insufficient: { blame: "client", status: 403, type: "permission_error", shouldRetry: false, text: "This key may not use this endpoint; it needs an admin key." },
   client_origin_forbidden: { blame: "client", status: 403, type: "permission_error", shouldRetry: false, text: "Requests from web pages of another origin are refused." },
   client_model_unavailable: { blame: "client", status: 404, type: "not_found_error", text: "This model is not available to you here." },
+  client_project_forbidden: { blame: "client", status: 403, type: "permission_error", shouldRetry: false, text: "This key may not spend for that project." },
   client_body_malformed: { blame: "client", status: 400, type: "invalid_request_error", text: "The request body is not a JSON object that can be read without doubt." },
   client_body_too_large: { blame: "client", status: 413, type: "request_too_large", closes: true, text: "The request body is larger than this gateway accepts." },
   client_body_incomplete: { blame: "client", status: 400, type: "invalid_request_error", closes: true, text: "The request body ended before its announced length." },

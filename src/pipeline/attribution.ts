@@ -24,6 +24,12 @@ export function attributionOf(headers: IncomingHttpHeaders, principal: Principal
   };
 }
 
+/** Projects that a key may name; undefined: any. */
+export function allowedProjects({ key }: Principal): readonly string[] | undefined {
+  const allowed = key?.metadata["allowed_projects"];
+  return Array.isArray(allowed) ? allowed.filter((name): name is string => typeof name === "string") : undefined;
+}
+
 function requestTags(header: string | string[] | undefined, principal: Principal): readonly string[] {
   const own = principal.key?.tags ?? noTags;
   if (header === undefined) return own;

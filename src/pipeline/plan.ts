@@ -3,7 +3,8 @@ import { mayUseModel, resolveAlias } from "../identity/access.ts";
 import type { Principal } from "../identity/principal.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { nearestNames, type Route } from "../routing/route.ts";
-import type { Planned, PlannedTarget, Received } from "./exchange.ts";
+import { allowedProjects, attributionOf } from "./attribution.ts";
+import type { Exchange, Planned, PlannedTarget, Received } from "./exchange.ts";
 import type { Place, Snapshot } from "./snapshot.ts";
 
 /**
@@ -11,6 +12,7 @@ import type { Place, Snapshot } from "./snapshot.ts";
  *   only targets with the caller's own login serve the model and none was sent
  */
 export function plan(received: Received): Planned {
+  refuseForeignProject(received);
   const route = accessibleRoute(received, received.facts.model);
   const refused = refusedFurtherModel(received, route);
   if (refused !== undefined) throw modelUnavailable(received, refused);
@@ -104,6 +106,19 @@ function modelUnavailable(received: Received, requested: string): GatewayError {
   const near = nearestNames(requested, accessibleModels(exchange.snapshot, principal));
   const hint = near.length === 0 ? "" : ` Near to it: ${near.join(", ")}.`;
   const publicText = `The model ${JSON.stringify(requested)} is not available to this key.${hint} Ask your gateway's operator, or choose another with /model.`;
-  const isClaudeCode = exchange.request.headers["user-agent"]?.startsWith("claude-cli/") === true;
-  return new GatewayError("client_model_unavailable", isClaudeCode ? { publicText, status: 400, type: "policy_blocked", shouldRetry: false } : { publicText });
+  return new GatewayError("client_model_unavailable", isClaudeCode(exchange) ? { publicText, status: 400, type: "policy_blocked", shouldRetry: false } : { publicText });
+}
+
+/** What a repository's settings claim is checked against the key, or anybody could spend for any project. */
+function refuseForeignProject({ exchange, principal }: Received): void {
+  const allowed = allowedProjects(principal);
+  if (allowed === undefined) return;
+  const { project } = attributionOf(exchange.request.headers, principal);
+  if (project === null || allowed.includes(project)) return;
+  const publicText = `This key may not spend for the project ${JSON.stringify(project)}; ${allowed.length === 0 ? "it has none" : `its projects are ${allowed.join(", ")}`}. The project comes from x-litellm-tags in ANTHROPIC_CUSTOM_HEADERS.`;
+  throw new GatewayError("client_project_forbidden", isClaudeCode(exchange) ? { publicText, status: 400, type: "policy_blocked" } : { publicText });
+}
+
+function isClaudeCode({ request }: Exchange): boolean {
+  return request.headers["user-agent"]?.startsWith("claude-cli/") === true;
 }

@@ -176,3 +176,20 @@ describe("what a developer sees", () => {
     await stage.close();
   });
 });
+
+it("a key spends for the projects that it may name, and is told which these are", async () => {
+  const stage = await startStage({});
+  const { key } = await stage.harness.admin<{ key: string }>("POST", "/key/generate", { allowed_projects: ["checkout", "search"] });
+  const call = (tags: string | null, agent = "sdk"): Promise<Reply> => stage.call({ headers: { "x-api-key": key, "x-litellm-tags": tags, "user-agent": agent } });
+  const served = await call("project:checkout,other");
+  expect(served.status).toBe(200);
+  expect((await stage.rows(served.session))[0]).toMatchObject({ project: "checkout", tags: ["other"] });
+  expect((await call(null)).status).toBe(200);
+  const sent = stage.fake.requests.length;
+  const refused = await call("project:payroll");
+  expect([refused.status, error(refused)]).toEqual([403, { type: "permission_error", message: expect.stringMatching(/^This key may not spend for the project "payroll"; its projects are checkout, search\./) as string }]);
+  expect([(await call("project:payroll", "claude-cli/2.1.330")).status, stage.fake.requests.length]).toEqual([400, sent]);
+  await stage.harness.admin("POST", "/key/update", { key, allowed_projects: null });
+  expect((await call("project:payroll")).status).toBe(200);
+  await stage.close();
+});

@@ -64,6 +64,7 @@ const name = z.string().min(1, "it must not be empty").max(nameLengthMax, `it mu
 const modelName = z.string().min(1, "it must not be empty").max(modelNameLengthMax, `it must have at most ${modelNameLengthMax} characters`);
 const count = z.number("it must be a whole number of at least 0").int("it must be a whole number").min(0, "it must be at least 0").max(Number.MAX_SAFE_INTEGER, "it is too large");
 const modelCounts = z.record(modelName, count, "it must be an object of models and whole numbers");
+const projectNames = z.array(name, "it must be a list of names").max(listLengthMax, `it must have at most ${listLengthMax} entries`);
 const dollars = z
   .union([z.number(), z.string()], "it must be an amount in dollars")
   .transform(String)
@@ -94,6 +95,7 @@ const keyFields = {
   tpm_limit: count.nullish(),
   max_parallel_requests: count.nullish(),
   model_rpm_limit: modelCounts.nullish(),
+  allowed_projects: projectNames.nullish(),
   model_tpm_limit: modelCounts.nullish(),
   blocked: z.boolean("it must be true or false").nullish(),
 };
@@ -183,7 +185,7 @@ function fieldsOf(wire: WireFields): KeyFields {
     runBudgetUsd: wire.run_budget_usd === undefined ? runBudgetInMetadata(wire.metadata) : wire.run_budget_usd,
     duration: wire.duration,
     metadata: wire.metadata ?? undefined,
-    modelLimits: modelLimitsOf(wire),
+    restrictions: restrictionsOf(wire),
     tags: wire.tags ?? tagsInMetadata(wire.metadata),
     rpmLimit: wire.rpm_limit,
     tpmLimit: wire.tpm_limit,
@@ -197,12 +199,13 @@ function withoutAbsent<Fields extends object>(fields: Fields): { [Name in keyof 
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> };
 }
 
-/** LiteLLM keeps them in the metadata, takes them there too, and shows them nowhere else. */
-const modelLimitsSchema = z.object({ model_rpm_limit: modelCounts.nullish(), model_tpm_limit: modelCounts.nullish() });
+/** LiteLLM keeps limits of models in the metadata, takes them there too, and shows them nowhere else; what it has no word for stands with them. */
+const keptInMetadata = z.object({ model_rpm_limit: modelCounts.nullish(), model_tpm_limit: modelCounts.nullish(), allowed_projects: projectNames.nullish() });
 
-function modelLimitsOf({ model_rpm_limit, model_tpm_limit, metadata }: WireFields): KeyFields["modelLimits"] {
-  if (metadata !== undefined && metadata !== null) parseFields(z.object({ metadata: modelLimitsSchema }), { metadata });
-  return model_rpm_limit === undefined && model_tpm_limit === undefined ? undefined : withoutAbsent({ model_rpm_limit, model_tpm_limit });
+function restrictionsOf({ model_rpm_limit, model_tpm_limit, allowed_projects, metadata }: WireFields): KeyFields["restrictions"] {
+  if (metadata !== undefined && metadata !== null) parseFields(z.object({ metadata: keptInMetadata }), { metadata });
+  const given = withoutAbsent({ model_rpm_limit, model_tpm_limit, allowed_projects });
+  return Object.keys(given).length === 0 ? undefined : given;
 }
 
 /** LiteLLM has no such field, and some of its clients send none that it does not have. */
