@@ -21,16 +21,17 @@ import { startFakeAnthropic } from "../support/fake-anthropic.ts";
 import { killLeftovers, launcher, startGatewayProcess } from "../support/gateway-process.ts";
 import { messagesBody, startHarness, until, upstreamKey } from "../support/harness.ts";
 import { environmentFor } from "./behind.ts";
-import { blocksOf, plain, readPage, root, sectionOf, type Page } from "./markdown.ts";
+import { blocksOf, guidePages, joined, plain, readPage, root, sectionOf, type Page } from "./markdown.ts";
 
 const kinds = Object.keys(providers).filter((kind) => kind !== "demo");
 const providerPages = readdirSync(join(root, "docs", "providers")).map((name) => readPage(`docs/providers/${name}`));
-const guide = readPage("docs/claude-code.md");
+const guideParts = guidePages();
+const guide = joined(guideParts);
 const readme = readPage("README.md");
 const limits = readPage("docs/limits.md");
 const budgets = readPage("docs/budgets.md");
 const reconcilePage = readPage("docs/reconcile.md");
-const pages: readonly Page[] = [...providerPages, guide, limits, budgets, reconcilePage, readme];
+const pages: readonly Page[] = [...providerPages, ...guideParts, limits, budgets, reconcilePage, readme];
 const folder = mkdtempSync(join(tmpdir(), "tollgate-docs-"));
 
 afterEach(killLeftovers);
@@ -142,7 +143,7 @@ function run(file: string, env: Record<string, string>): Promise<string> {
   return new Promise((resolve, reject) => execFile(file, { env: { PATH: process.env["PATH"] ?? "", ...env } }, (error, stdout) => (error === null ? resolve(stdout) : reject(error))));
 }
 
-const scripts = [readme, guide].flatMap((page) => blocksOf(page, "sh").filter(({ text }) => text.startsWith("#!")).map(({ text }) => [page.path, text] as const));
+const scripts = [readme, ...guideParts].flatMap((page) => blocksOf(page, "sh").filter(({ text }) => text.startsWith("#!")).map(({ text }) => [page.path, text] as const));
 
 it.each(scripts)("%s: the helper script prints a token that stands for its key", async (path, script) => {
   const fake = await startFakeAnthropic({ apiKey: upstreamKey });

@@ -1,5 +1,5 @@
 /** Reads the pages as a tester needs them: sections with their fenced blocks and tables. No Markdown beyond what our pages use. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The repository's root. */
@@ -78,4 +78,15 @@ export function sectionOf(page: Page, heading: string): Section {
 /** A cell without its backticks. */
 export function plain(cell: string): string {
   return cell.replaceAll("`", "");
+}
+
+/** The pages about setting up Claude Code, the one that leads to the others first. */
+export function guidePages(): readonly Page[] {
+  const folder = "docs/claude-code";
+  return [readPage("docs/claude-code.md"), ...readdirSync(join(root, folder)).toSorted().map((name) => readPage(`${folder}/${name}`))];
+}
+
+/** Pages read as one. */
+export function joined(pages: readonly Page[]): Page {
+  return { path: pages[0]!.path, text: pages.map(({ text }) => text).join("\n"), sections: pages.flatMap(({ sections }) => sections) };
 }

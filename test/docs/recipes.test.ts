@@ -1,5 +1,5 @@
 /**
- * Guarantee: every recipe of docs/claude-code.md works as written. Its shell lines are run, its configurations are started in front
+ * Guarantee: every recipe of docs/claude-code/ works as written. Its shell lines are run, its configurations are started in front
  * of the strict fakes, and what a client with those settings sends is answered in the client's own form and stands in the ledger.
  * The first configurations of the provider pages are run in the same way.
  */
@@ -12,9 +12,9 @@ import { createFrameReader } from "../../src/wire/event-stream.ts";
 import { until, upstreamKey } from "../support/harness.ts";
 import { startBehind, type Behind, type OwnLogins } from "./behind.ts";
 import { discoveryOf, modeOf, requestOf, session, settingsOf, type ClientOptions, type ClientRequest, type Errand, type Mode, type Settings } from "./client.ts";
-import { plain, readPage, root, sectionOf } from "./markdown.ts";
+import { guidePages, joined, plain, readPage, root, sectionOf } from "./markdown.ts";
 
-const guide = readPage("docs/claude-code.md");
+const guide = joined(guidePages());
 const googleToken = "ya29.of-a-developer-00000000000000000000";
 const claudeLogin = "sk-ant-oat01-of-a-developer-0000000000000";
 const bedrockKey = "bedrock-api-key-of-your-own";
