@@ -36,7 +36,7 @@ export function addKeyFields(command: Command): Command {
     .option("--duration <span>", "its lifetime, like 12h, 30d, 1mo; without it: no end", span)
     .option("--max-budget <usd>", "a spending cap in US dollars", dollars)
     .option("--budget-duration <span>", "after how long the cap starts afresh, like 1d, 30d, 1mo", span)
-    .option("--projects <names>", "projects it may spend for, separated by commas; without it: any", commaList)
+    .option("--projects <names>", "projects it may spend for, separated by commas; without it: all", commaList)
     .option("--run-budget <usd>", "a spending cap for each run, that is for each session id", dollars)
     .option("--rpm <count>", "requests a minute", positiveInteger)
     .option("--tpm <count>", "tokens a minute", positiveInteger)

@@ -24,7 +24,7 @@ export function attributionOf(headers: IncomingHttpHeaders, principal: Principal
   };
 }
 
-/** Projects that a key may name; undefined: any. */
+/** Projects that a key may name; undefined where it may name every one. */
 export function allowedProjects({ key }: Principal): readonly string[] | undefined {
   const allowed = key?.metadata["allowed_projects"];
   return Array.isArray(allowed) ? allowed.filter((name): name is string => typeof name === "string") : undefined;
