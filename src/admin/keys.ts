@@ -6,6 +6,7 @@ import type { AuditAction } from "../audit/record.ts";
 import { createKeyChanges, type KeyChanges } from "../identity/key-changes.ts";
 import type { KeyIndex } from "../identity/key-index.ts";
 import type { KeyChange, KeyRecord, KeySecret, KeyStore } from "../identity/key-store.ts";
+import type { KeyTermsBook } from "../identity/key-terms.ts";
 import { acceptCustomKey, displayName, hashKey, hashText, keyPrefix, mintKey } from "../identity/virtual-key.ts";
 import { parseWindow } from "../ledger/window-words.ts";
 import type { UsageStore } from "../ledger/usage-store.ts";
@@ -35,6 +36,10 @@ export interface KeyFields {
   /** Decimal USD, ≥ 0. */
   readonly maxBudgetUsd?: string | null;
   readonly budgetDuration?: string | null;
+  /** Decimal USD, ≥ 0. */
+  readonly softBudgetUsd?: string | null;
+  /** Terms that there are. */
+  readonly termsId?: string | null;
   /** Decimal USD, ≥ 0, for each run. */
   readonly runBudgetUsd?: string | null;
   /** Life from now on, as a span; null: without end. */
@@ -93,13 +98,18 @@ interface KeyServiceOptions {
   readonly index: KeyIndex;
   readonly usage: Pick<UsageStore, "spendByKey">;
   readonly clock: Clock;
+  readonly terms: Pick<KeyTermsBook, "get">;
   /** As in `createKeyChanges`. */
   readonly onKey?: (key: KeyRecord) => Promise<void>;
 }
 
 /** @param options `index` must hold what `store` holds */
 export function createKeyService(options: KeyServiceOptions): KeyService {
-  const { index, usage, clock } = options;
+  const { index, usage, clock, terms } = options;
+  const withFields = (key: KeyRecord, fields: KeyFields, nowMs: number): KeyRecord => {
+    if (typeof fields.termsId === "string" && terms.get(fields.termsId) === undefined) throw fieldInvalid("budget_id: there is no such budget.");
+    return changedKey(key, fields, nowMs);
+  };
   const changes = createKeyChanges(options);
   const mustFind = (reference: string): KeyRecord => {
     const found = findKey(index, reference);
@@ -202,6 +212,8 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
     aliases: {},
     maxBudgetUsd: null,
     budgetDuration: null,
+    softBudgetUsd: null,
+    termsId: null,
     runBudgetUsd: null,
     expiresAtMs: null,
     metadata: {},
@@ -217,7 +229,7 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
   };
 }
 
-function withFields(key: KeyRecord, { duration, restrictions, ...fields }: KeyFields, nowMs: number): KeyRecord {
+function changedKey(key: KeyRecord, { duration, restrictions, ...fields }: KeyFields, nowMs: number): KeyRecord {
   if (typeof fields.budgetDuration === "string") {
     const parsed = parseWindow(fields.budgetDuration);
     if ("fault" in parsed) throw fieldInvalid(`budget_duration: ${parsed.fault}.`);

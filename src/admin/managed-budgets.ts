@@ -21,6 +21,8 @@ export interface ManagedBudgetsOptions {
   readonly store: BudgetStore;
   /** Of the configuration, whose scopes are closed here. */
   readonly configured: readonly Budget[];
+  /** The configuration's file, told where a budget has to be changed there. */
+  readonly configPath: string;
   /** Puts a scope's budgets in force; durable already. */
   readonly apply: (scope: Scope, budgets: readonly Budget[]) => Promise<void>;
   /** Why a budget cannot be served, such as a downgrade to a model that does not exist; undefined when nothing speaks against it. */
@@ -43,10 +45,15 @@ export function budgetOf({ definition }: Pick<StoredBudget, "definition">): Budg
   return parseFields(budgetEntry, definition);
 }
 
+/** Whether the configuration has a budget for the scope, or with the id, of one that was set here: then that one counts, and this one rests. */
+export function isOverruled({ id, scope }: Pick<Budget, "id" | "scope"> | StoredBudget, configured: readonly Budget[]): boolean {
+  return configured.some((each) => each.id === id || (each.scope === scope && each.per === "pool"));
+}
+
 export function createManagedBudgets(options: ManagedBudgetsOptions, stored: readonly StoredBudget[]): ManagedBudgets {
-  const { store, apply } = options;
+  const { store, configured, apply } = options;
   const known = new Map(stored.map((each) => [each.id, each]));
-  const inForce = (scope: string): readonly Budget[] => [...known.values()].filter((each) => each.scope === scope).map(budgetOf);
+  const inForce = (scope: string): readonly Budget[] => [...known.values()].filter((each) => each.scope === scope && !isOverruled(each, configured)).map(budgetOf);
   /** One change at a time: two at once could each put half of the other's in force. */
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <Result>(action: () => Promise<Result>): Promise<Result> => {
@@ -84,13 +91,12 @@ export function createManagedBudgets(options: ManagedBudgetsOptions, stored: rea
   };
 }
 
-function refuseWhatIsElsewhere(budget: Budget, { configured, faultOf }: ManagedBudgetsOptions): void {
+function refuseWhatIsElsewhere(budget: Budget, { configured, configPath, faultOf }: ManagedBudgetsOptions): void {
   const { scope, per, id } = budget;
   if (id.length > idLengthMax) throw fieldInvalid(`id: it must have at most ${idLengthMax} characters.`);
   if (idOf(scope as Scope) === "*" || per === "member") throw fieldInvalid("scope: budgets for each one of a kind, and `per: member`, are set in the configuration file.");
   if (kindOf(scope as Scope) === "key") throw fieldInvalid("scope: a key's budget is `max_budget` of the key itself: `tollgate keys` or POST /key/update.");
-  const isConfigured = configured.some((each) => each.id === id || (each.scope === scope && each.per === "pool"));
-  if (isConfigured) throw new GatewayError("client_object_conflict", { publicText: "The configuration file has a budget for this scope, or with this id; change it there." });
+  if (isOverruled(budget, configured)) throw new GatewayError("client_object_conflict", { publicText: `The configuration file ${configPath} has a budget for this scope, or with this id; change it there.` });
   const fault = faultOf?.(budget);
   if (fault !== undefined) throw fieldInvalid(fault);
 }

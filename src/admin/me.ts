@@ -24,7 +24,8 @@ export function createMeHandler(keys: KeyService, ledger: Pick<Ledger, "balances
     const spend = (await keys.spend([principal.keyId]))(principal.keyId);
     const spender = spenderOf(principal, query.get("session"));
     await ledger.recall(spender, nowMs);
-    const budgets = ledger.balancesOf(spender, nowMs).filter(({ scope }) => ownKinds.has(kindOf(scope)) && (spender.sessionId !== null || !isOfSession(scope)));
+    // What only tells its owner something takes nothing from the caller.
+    const budgets = ledger.balancesOf(spender, nowMs).filter(({ scope, budget }) => budget.mode !== "advisory" && ownKinds.has(kindOf(scope)) && (spender.sessionId !== null || !isOfSession(scope)));
     return {
       status: 200,
       body: {

@@ -6,7 +6,9 @@ import type { UsageStore } from "../ledger/usage-store.ts";
 import type { Secret } from "../kernel/secret.ts";
 import { createBudgetsHandler } from "./budgets.ts";
 import type { AdminHandler } from "./handler.ts";
+import type { KeyTermsService } from "./key-terms.ts";
 import type { KeyService } from "./keys.ts";
+import { createLitellmBudgetHandlers } from "./litellm/budgets.ts";
 import { createLitellmKeyHandlers } from "./litellm/keys.ts";
 import { createSpendLogsHandler } from "./litellm/spend.ts";
 import type { ManagedBudgets } from "./managed-budgets.ts";
@@ -32,6 +34,7 @@ export interface AdminServices {
   readonly usage: UsageStore;
   readonly ledger: Pick<Ledger, "balances" | "balancesOf" | "holds" | "recall" | "restore">;
   readonly budgets: ManagedBudgets;
+  readonly terms: KeyTermsService;
   readonly reconcile: Pick<ReconcileOptions, "store" | "audit" | "prices">;
   /** From which short-lived tokens are derived; must survive restarts. */
   readonly gatewaySecret: Secret;
@@ -42,8 +45,9 @@ export interface AdminServices {
 const simulatedByDefault: ReadonlySet<string> = new Set(["demo"]);
 
 /** Every control-plane path there is. */
-export function createAdminRoutes({ keys, index, usage, ledger, budgets, reconcile, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
-  const litellm = createLitellmKeyHandlers(keys, ledger);
+export function createAdminRoutes({ keys, index, usage, ledger, budgets, terms, reconcile, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
+  const litellm = createLitellmKeyHandlers(keys, ledger, terms.book);
+  const litellmBudgets = createLitellmBudgetHandlers(terms);
   const tokens = createSessionTokens({ changes: keys.changes, index, gatewaySecret });
   return [
     { method: "POST", path: "/key/generate", role: "admin", audit: "change", handler: litellm.generate },
@@ -55,6 +59,12 @@ export function createAdminRoutes({ keys, index, usage, ledger, budgets, reconci
     { method: "POST", path: "/key/{key}/regenerate", role: "admin", audit: "change", handler: litellm.regenerate },
     { method: "GET", path: "/key/info", role: "developer", audit: "read", handler: litellm.info },
     { method: "GET", path: "/key/list", role: "admin", audit: "read", handler: litellm.list },
+    { method: "POST", path: "/budget/new", role: "admin", audit: "change", handler: litellmBudgets.create },
+    { method: "POST", path: "/budget/update", role: "admin", audit: "change", handler: litellmBudgets.update },
+    { method: "POST", path: "/budget/delete", role: "admin", audit: "change", handler: litellmBudgets.remove },
+    { method: "POST", path: "/budget/info", role: "admin", audit: "read", handler: litellmBudgets.info },
+    { method: "GET", path: "/budget/list", role: "admin", audit: "read", handler: litellmBudgets.list },
+    { method: "GET", path: "/budget/settings", role: "admin", audit: "read", handler: litellmBudgets.settings },
     { method: "GET", path: "/spend/logs", role: "admin", audit: "read", handler: createSpendLogsHandler({ keys, usage }) },
     { method: "GET", path: "/api/v1/usage", role: "admin", audit: "read", handler: createUsageHandler({ keys, usage, simulated }) },
     { method: "GET", path: "/api/v1/budgets", role: "admin", audit: "read", handler: createBudgetsHandler(ledger) },

@@ -10,6 +10,8 @@ export type AuditAction =
   | "key.unblock"
   | "key.rotate"
   | "key.session"
+  | "key_terms.set"
+  | "key_terms.delete"
   | "admin_key.create"
   | "price.adjust"
   | "request.refused"

@@ -52,7 +52,7 @@ export function addBudgetCommands(program: Command, context: CliContext): void {
   withConnection(show).action(async (wanted: string, options: ConnectionOptions) => {
     const reply = objectOf(await (await adminClient(options, context)).call("GET", "/api/v1/budgets"));
     const found = listOf(reply.budgets).map(objectOf).filter(({ scope, id }) => scope === wanted || id === wanted);
-    if (found.length === 0) throw new CliError(`No budget has the scope or id ${JSON.stringify(wanted)}, or nothing has been spent under it yet.`, { mend: "See `tollgate budget list`." });
+    if (found.length === 0) throw new CliError(`No budget has the scope or id ${JSON.stringify(wanted)}.`, { mend: "See `tollgate budget list`." });
     context.output.print(options.json === true ? renderJson(found) : found.map((each) => renderFacts(factsOf(each), context.output)).join("\n\n"));
   });
   const remove = budget.command("remove").description("End a budget that was set by `budget set`.").argument("<id>");

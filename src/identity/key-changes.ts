@@ -13,6 +13,8 @@ export interface KeyChanges {
    * @throws what `decide` or the store throws; nothing has changed then
    */
   change(decide: () => KeyChange | undefined): Promise<void>;
+  /** For changes of what keys stand on: `action` begins when all changes before it are done, and no other one begins before it has ended. */
+  inTurn<Result>(action: () => Promise<Result>): Promise<Result>;
 }
 
 export interface KeyChangesOptions {
@@ -24,7 +26,13 @@ export interface KeyChangesOptions {
 
 /** @returns the door; there must be one per store */
 export function createKeyChanges({ store, index, onKey }: KeyChangesOptions): KeyChanges {
-  let last: Promise<void> = Promise.resolve();
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <Result>(action: () => Promise<Result>): Promise<Result> => {
+    const turn = last.then(action);
+    // A failed change must not keep the next one from its turn.
+    last = turn.catch(() => {});
+    return turn;
+  };
   const run = async (decide: () => KeyChange | undefined): Promise<void> => {
     const change = decide();
     if (change === undefined) return;
@@ -32,12 +40,5 @@ export function createKeyChanges({ store, index, onKey }: KeyChangesOptions): Ke
     index.applied(change);
     if (change.key !== undefined) await onKey?.(change.key);
   };
-  return {
-    change(decide) {
-      const turn = last.then(() => run(decide));
-      // A failed change must not keep the next one from its turn.
-      last = turn.catch(() => {});
-      return turn;
-    },
-  };
+  return { change: (decide) => inTurn(() => run(decide)), inTurn };
 }

@@ -22,6 +22,8 @@ function record(members: Partial<KeyRecord> = {}): KeyRecord {
     aliases: {},
     maxBudgetUsd: null,
     budgetDuration: null,
+    softBudgetUsd: null,
+    termsId: null,
     runBudgetUsd: null,
     expiresAtMs: null,
     metadata: {},

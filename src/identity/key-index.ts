@@ -4,6 +4,7 @@
  */
 import type { Id } from "../kernel/ids.ts";
 import type { KeyChange, KeyRecord, KeySecret, KeyStore } from "./key-store.ts";
+import { createKeyTermsBook, type KeyTermsBook } from "./key-terms.ts";
 import type { Principal } from "./principal.ts";
 
 /** Ready to be handed out, so that finding a key allocates nothing. */
@@ -24,11 +25,13 @@ export interface KeyIndex {
   load(stored: Awaited<ReturnType<KeyStore["loadAll"]>>): void;
   /** Follows one change. Call it when the store's `apply` has resolved, never before. */
   applied(change: KeyChange): void;
+  /** The terms with this id have changed: every key that names them is handed out with the new ones. @returns those keys, as stored */
+  termsChanged(id: string): readonly KeyRecord[];
   /** Registers the admin key; an earlier one ends. */
   setAdmin(hash: string, mayInfer: boolean): void;
   /** Who holds this secret; undefined for unknown, expired, blocked and revoked alike, after the same single look-up. */
   find(hash: string, nowMs: number): Principal | undefined;
-  /** Live keys, also blocked and expired ones, in the order of their making. */
+  /** Live keys as stored, also blocked and expired ones, in the order of their making. */
   keys(): readonly KeyRecord[];
   byId(id: string): KeyRecord | undefined;
   /** The live key that has this secret, of whatever kind and state. */
@@ -42,8 +45,8 @@ export interface KeyIndex {
   size(): number;
 }
 
-/** @returns an empty index */
-export function createKeyIndex(): KeyIndex {
+/** @returns an empty index, which hands out principals whose keys have what their terms give them */
+export function createKeyIndex(terms: Pick<KeyTermsBook, "effective"> = createKeyTermsBook()): KeyIndex {
   const entries = new Map<string, Entry>();
   const holdings = new Map<string, Holding>();
   let adminHash: string | undefined;
@@ -56,8 +59,9 @@ export function createKeyIndex(): KeyIndex {
     drop(key.id);
     if (key.revokedAtMs !== null) return;
     holdings.set(key.id, { key, secrets });
+    const effective = terms.effective(key);
     // The admin key stays the admin's, should an import ever bring a key with its hash.
-    for (const secret of secrets.values()) if (secret.hash !== adminHash) entries.set(secret.hash, entryOf(key, secret));
+    for (const secret of secrets.values()) if (secret.hash !== adminHash) entries.set(secret.hash, entryOf(effective, secret));
   };
 
   return {
@@ -76,6 +80,11 @@ export function createKeyIndex(): KeyIndex {
       for (const secret of change.addSecrets ?? []) secrets.set(secret.hash, secret);
       put(key, secrets);
     },
+    termsChanged(id) {
+      const changed = [...holdings.values()].filter(({ key }) => key.termsId === id);
+      for (const { key, secrets } of changed) put(key, secrets);
+      return changed.map(({ key }) => key);
+    },
     setAdmin(hash, mayInfer) {
       if (adminHash !== undefined) entries.delete(adminHash);
       adminHash = hash;
@@ -88,7 +97,7 @@ export function createKeyIndex(): KeyIndex {
     },
     keys: () => [...holdings.values()].map(({ key }) => key).sort((a, b) => (a.id < b.id ? -1 : 1)),
     byId: (id) => holdings.get(id)?.key,
-    byHash: (hash) => entries.get(hash)?.principal.key,
+    byHash: (hash) => holdings.get(entries.get(hash)?.principal.key?.id ?? "")?.key,
     byAlias: (alias) => [...holdings.values()].find(({ key }) => key.alias === alias)?.key,
     secretsOf: (id) => [...(holdings.get(id)?.secrets.values() ?? [])],
     has: (hash) => entries.has(hash),

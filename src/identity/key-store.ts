@@ -23,6 +23,10 @@ export interface KeyRecord {
   /** Decimal USD as written. */
   readonly maxBudgetUsd: string | null;
   readonly budgetDuration: string | null;
+  /** From which on its owner is told; nothing is refused. Decimal USD as written. */
+  readonly softBudgetUsd: string | null;
+  /** Of {@link KeyTerms}, from which it has what is not set here: LiteLLM's `budget_id`. */
+  readonly termsId: string | null;
   /** Of each run: of all calls with one session id. Decimal USD as written. */
   readonly runBudgetUsd: string | null;
   readonly expiresAtMs: number | null;

@@ -5,7 +5,7 @@
 import { randomFillSync } from "node:crypto";
 
 /** What an id can name. */
-export type IdPrefix = "req" | "att" | "key" | "aud" | "adj" | "stk";
+export type IdPrefix = "req" | "att" | "key" | "aud" | "adj" | "stk" | "bud";
 
 /** A prefixed id, for instance `att_01K…`. */
 export type Id<Prefix extends IdPrefix> = `${Prefix}_${string}`;

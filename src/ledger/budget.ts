@@ -16,8 +16,8 @@ export interface Budget {
   /** ≥ 0; 0 lets nothing through. */
   readonly amountNanoUsd: NanoUsd;
   readonly window: Window;
-  /** `strict` holds the most a call can cost, `incremental` what it is expected to and more as it grows. */
-  readonly mode: "incremental" | "strict";
+  /** `strict` holds the most a call can cost, `incremental` what it is expected to and more as it grows; `advisory` counts alike and has room for everything. */
+  readonly mode: "incremental" | "strict" | "advisory";
   /** What happens to running replies once it is spent: they end within the overrun, or are cut at once. */
   readonly onExhausted: "finish" | "cut";
   /** ≥ 0; what running replies may take beyond the amount, all together. 0 for `strict` and `cut`. */
@@ -56,6 +56,8 @@ export interface Binding {
 export interface BudgetBook {
   /** All, with those that {@link BudgetBook.setOwn} gave. */
   all(): readonly Budget[];
+  /** Those in force that name their one scope, whether or not anybody has spent under it. */
+  named(): readonly Binding[];
   /** All that bind an attempt of this spender, in the order of its scopes. */
   bindings(spender: Spender): readonly Binding[];
   /** Gives a scope budgets of its own in place of earlier ones, as a key's own settings do; they come before all others. */
@@ -89,6 +91,10 @@ export function createBudgetBook(budgets: readonly Budget[], userBudget: UserBud
   /** Of the last spender: whether anything binds a call is asked right before what does. */
   let last: { readonly spender: Spender; readonly bindings: readonly Binding[] } | undefined;
   return {
+    named() {
+      const inForce = new Map([...pools, ...ownByScope]);
+      return [...inForce].flatMap(([scope, own]) => (idOf(scope as Scope) === "*" ? [] : own.map((budget) => ({ budget, scope: scope as Scope }))));
+    },
     all: () => [...budgets, ...[...ownByScope.values(), ...ownDefaults.values()].flat()],
     setOwn(scope, own) {
       setUnlessEmpty(ownByScope, scope, own.filter(({ per }) => per === "pool"));

@@ -1,4 +1,4 @@
-/** A key's own budgets, as its record has them: LiteLLM's `max_budget` with its `budget_duration`, and one for each of its runs. */
+/** A key's own budgets, as its record has them: LiteLLM's `max_budget` and `soft_budget` with their `budget_duration`, and one for each of its runs. */
 import { nanoUsd, parseUsd } from "../kernel/money.ts";
 import { defaultOverrun, type Budget } from "./budget.ts";
 import type { Window } from "./window.ts";
@@ -11,15 +11,18 @@ export interface KeyBudgetFields {
   readonly maxBudgetUsd: string | null;
   /** Null: for the key's whole life. */
   readonly budgetDuration: string | null;
+  /** Decimal US dollars of which somebody is told, without an effect on calls; null or absent for none. */
+  readonly softBudgetUsd?: string | null;
   /** Decimal US dollars for each run; null or absent for no budget. */
   readonly runBudgetUsd?: string | null;
 }
 
-/** At most two; a duration that cannot be read, which no door lets in, binds for the key's whole life rather than not at all. */
-export function keyBudgets({ id, maxBudgetUsd, budgetDuration, runBudgetUsd = null }: KeyBudgetFields): readonly Budget[] {
+/** At most three; a duration that cannot be read, which no door lets in, binds for the key's whole life rather than not at all. */
+export function keyBudgets({ id, maxBudgetUsd, budgetDuration, softBudgetUsd = null, runBudgetUsd = null }: KeyBudgetFields): readonly Budget[] {
   const own = { scope: `key:${id}`, mode: "incremental", onExhausted: "finish", downgradeModel: undefined, warnAtPercent: [75, 95], contact: undefined } as const;
   return [
     ...(maxBudgetUsd === null ? [] : [{ ...own, ...amountOf(maxBudgetUsd), id: `key ${id}`, per: "pool", window: windowOf(budgetDuration) } as const]),
+    ...(softBudgetUsd === null ? [] : [{ ...own, ...amountOf(softBudgetUsd), id: `soft budget of key ${id}`, per: "pool", window: windowOf(budgetDuration), mode: "advisory", warnAtPercent: [100] } as const]),
     ...(runBudgetUsd === null ? [] : [{ ...own, ...amountOf(runBudgetUsd), id: `runs of key ${id}`, per: "member", window: windowOf(null) } as const]),
   ];
 }

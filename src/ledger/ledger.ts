@@ -84,6 +84,8 @@ export interface Ledger {
   setOwn(scope: Scope, budgets: readonly Budget[], spent: readonly Spent[]): void;
   /** Whether any budget binds; where none does, there is nothing to ask for. */
   isBound(spender: Spender): boolean;
+  /** Whether a budget binds that may refuse. */
+  isCapped(spender: Spender): boolean;
   /**
    * What sessions and runs have spent is read when a call of theirs comes: undefined when everything is known that {@link Ledger.admit}
    * asks for; otherwise ask again when it resolves. Rejects as the reading does.
@@ -112,7 +114,7 @@ export interface Ledger {
   release(hold: Hold): void;
   /** Adds what was spent before this process, or an adjusting entry. */
   restore(spent: Spent): void;
-  /** Of a budget, or of all: what is spent and held now. */
+  /** What is spent and held now, under budgets of one scope each, and of scopes that have spent under budgets of many. */
   balances(nowMs: number): readonly BalanceState[];
   /** Of the budgets that bind a spender, in the order of its scopes; for sessions and runs only after {@link Ledger.recall}. */
   balancesOf(spender: Spender, nowMs: number): readonly BalanceState[];
@@ -187,6 +189,7 @@ export function createLedger(book: BudgetBook, { readSpent, recalledMax = recall
       }
     },
     isBound: (spender) => book.bindings(spender).length > 0,
+    isCapped: (spender) => book.bindings(spender).some(({ budget }) => budget.mode !== "advisory"),
     recall: (spender, nowMs) => recall.of(spender, nowMs),
     admit(attemptId, spender, demands, nowMs) {
       const bound = book.bindings(spender).map((binding) => balances.of(binding, nowMs));
@@ -229,7 +232,10 @@ export function createLedger(book: BudgetBook, { readSpent, recalledMax = recall
       // A session or run that is not known is read from the rows, in which this is.
       for (const binding of book.bindings(spent.spender)) if (!isRecalled(binding.scope) || readSpent === undefined || balances.has(binding)) addSpent(balances.of(binding, spent.dispatchedAtMs), spent);
     },
-    balances: (nowMs) => [...balances.values()].map((balance) => stateOf(balance, nowMs)),
+    balances(nowMs) {
+      const unspent = book.named().filter((binding) => !isRecalled(binding.scope) && !balances.has(binding));
+      return [...balances.values(), ...unspent.map((binding) => balances.peek(binding))].map((balance) => stateOf(balance, nowMs));
+    },
     balancesOf: (spender, nowMs) => book.bindings(spender).map((binding) => stateOf(balances.peek(binding), nowMs)),
     holds: () => [...open.values()],
     holdOf: (attemptId) => open.get(attemptId),
@@ -256,6 +262,7 @@ function riskFor({ budget }: Balance, demand: Demand): bigint {
 
 function shortageOf(balance: Balance, demand: Demand, nowMs: number): Shortage | undefined {
   const { budget } = balance;
+  if (budget.mode === "advisory") return undefined;
   const { settled, held, atRisk } = balance.used(nowMs);
   const needed = neededBy(balance, demand);
   if (typeof needed === "string" || budget.amountNanoUsd === 0n) return shortage(balance, needed, nowMs);
@@ -305,9 +312,9 @@ function hasRoom({ lines, heldSinceMs }: Hold, needed: bigint): boolean {
 }
 
 function isWithin({ balance }: Line, more: bigint, heldSinceMs: number): boolean {
-  const { amountNanoUsd, overrunMaxNanoUsd } = balance.budget;
+  const { amountNanoUsd, overrunMaxNanoUsd, mode } = balance.budget;
   const { settled, held, atRisk } = balance.used(heldSinceMs);
-  return more <= 0n || settled + held + atRisk + more <= amountNanoUsd + overrunMaxNanoUsd;
+  return more <= 0n || mode === "advisory" || settled + held + atRisk + more <= amountNanoUsd + overrunMaxNanoUsd;
 }
 
 /** Gives each line its new amount; the first budget that this takes beyond its overrun is told. */

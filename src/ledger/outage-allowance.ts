@@ -71,7 +71,7 @@ export function createOutageAllowance({ holdOf, budgets, unbudgetedMs }: OutageA
     take(attemptId, atMs) {
       if (beganMs === undefined) return false;
       const elapsedMs = atMs - beganMs;
-      const lines = holdOf(attemptId)?.lines ?? [];
+      const lines = (holdOf(attemptId)?.lines ?? []).filter(({ balance }) => balance.budget.mode !== "advisory");
       const hasRoom = lines.length === 0 ? elapsedMs < unbudgetedMs : lines.every((line) => hasRoomFor(line, usedOf(line.balance), elapsedMs));
       if (!hasRoom) return false;
       taken.set(attemptId, [...lines]);

@@ -36,10 +36,11 @@ function sessionOf(scope: Scope): string {
   return kindOf(scope) === "run" ? id.slice(id.indexOf("/") + 1) : id;
 }
 
-/** A key's budget after a change of the key, or after its end. */
-export async function followKey(ledger: Ledger, key: KeyBudgetFields & { readonly revokedAtMs: number | null }, usage: Pick<UsageStore, "spentSince">, nowMs: number): Promise<void> {
-  const budgets = key.revokedAtMs === null ? keyBudgets(key) : [];
-  ledger.setOwn(`key:${key.id}`, budgets, await spentUnder(budgets, usage, nowMs));
+/** Keys' budgets after a change of a key, or of terms that several have, or after a key's end. The rows are read once for all of them. */
+export async function followKeys(ledger: Ledger, keys: readonly (KeyBudgetFields & { readonly revokedAtMs: number | null })[], usage: Pick<UsageStore, "spentSince">, nowMs: number): Promise<void> {
+  const changed = keys.map((key) => ({ id: key.id, budgets: key.revokedAtMs === null ? keyBudgets(key) : [] }));
+  const spent = Map.groupBy(await spentUnder(changed.flatMap(({ budgets }) => budgets), usage, nowMs), ({ spender }) => spender.keyId);
+  for (const { id, budgets } of changed) ledger.setOwn(`key:${id}`, budgets, spent.get(id) ?? []);
 }
 
 /** A scope's budgets after an operator has changed them. */

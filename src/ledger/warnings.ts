@@ -35,8 +35,8 @@ export function crossedWarnings(states: readonly BalanceState[], nowMs: number):
   const warnings: BudgetWarning[] = [];
   for (const state of states) {
     const { budget, settled } = state;
-    // A budget of nothing is shut on purpose.
-    if (budget.amountNanoUsd === 0n || settled === 0n) continue;
+    // A budget of nothing is shut on purpose, unless it shuts nothing.
+    if (settled === 0n || (budget.amountNanoUsd === 0n && budget.mode !== "advisory")) continue;
     for (const percent of budget.warnAtPercent) if (settled * 100n >= budget.amountNanoUsd * BigInt(percent)) warnings.push(warningOf(state, percent, nowMs));
   }
   return warnings;

@@ -12,7 +12,7 @@ import { chargedDemands, chargedRunning } from "./charge.ts";
 import type { Attempt, Opened, Planned, PlannedTarget } from "./exchange.ts";
 import { accessibleModels } from "./plan.ts";
 import type { Services } from "./services.ts";
-import { demandsOfUnpriced } from "./unpriced.ts";
+import { demandsOfUnpriced, free } from "./unpriced.ts";
 
 /** An opening with the room that was found for it. */
 export type Room = ({ readonly isFound: true } & Opened) | NoRoom;
@@ -29,7 +29,7 @@ export function takeRoom(services: Services, planned: Planned, target: PlannedTa
   const { ledger, estimates } = services;
   if (!ledger.isBound(opening)) return { isFound: true, opening, hold: undefined, estimate: undefined, lease: undefined };
   const estimate = estimates.forCall(planned, target, opening);
-  const demands = estimate?.demands ?? demandsOfUnpriced(services, planned, target);
+  const demands = estimate?.demands ?? (ledger.isCapped(opening) ? demandsOfUnpriced(services, planned, target) : free);
   if (demands === undefined) return { isFound: false, shortages: [], fault: new GatewayError("client_model_unpriced", { internal: `${target.place.provider.id}/${target.upstreamModel} has no price` }) };
   const decision = ledger.admit(opening.attemptId, opening, chargedDemands(demands, opening), opening.openedAtMs);
   if (!decision.isAdmitted) return { isFound: false, shortages: decision.shortages };

@@ -3,7 +3,8 @@ import type { Demand } from "../ledger/ledger.ts";
 import type { Planned, PlannedTarget } from "./exchange.ts";
 import type { Services } from "./services.ts";
 
-const free: readonly Demand[] = [{ expected: 0n, risk: 0n, bound: () => 0n }];
+/** Of a call that nothing has to be held for. */
+export const free: readonly Demand[] = [{ expected: 0n, risk: 0n, bound: () => 0n }];
 const told = new WeakMap<Services, Set<string>>();
 /** Clients name models; beyond this many one may be told again. */
 const namesMax = 1_000;

@@ -1,6 +1,7 @@
 /** Everything a store offers, opened and closed as one. What `main.ts` gets from SQLite now and from PostgreSQL later. */
 import type { AuditStore } from "../audit/audit-store.ts";
 import type { KeyStore } from "../identity/key-store.ts";
+import type { KeyTermsStore } from "../identity/key-terms.ts";
 import type { ReconcileStore } from "../ledger/reconcile-store.ts";
 import type { BudgetStore } from "../ledger/budget-store.ts";
 import type { WarningStore } from "../ledger/warning-store.ts";
@@ -17,6 +18,7 @@ export interface SpillReplay {
 
 export interface Stores {
   readonly keys: KeyStore;
+  readonly keyTerms: KeyTermsStore;
   readonly books: Books;
   readonly usage: UsageStore;
   readonly reconcile: ReconcileStore;

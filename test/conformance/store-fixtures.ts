@@ -84,6 +84,8 @@ export function keyOf(members: Partial<KeyRecord> = {}): KeyRecord {
     aliases: { sonnet: "claude-sonnet-4-5" },
     maxBudgetUsd: "12.50",
     budgetDuration: "30d",
+    softBudgetUsd: "10.75",
+    termsId: "terms-1",
     runBudgetUsd: "3.25",
     expiresAtMs: noonMs + 86_400_000,
     metadata: { note: "ünïcode \u{1f511}", nested: { list: [1, null] } },

@@ -9,6 +9,7 @@ import { schemaVersion } from "../../src/store/migrations/migrate.ts";
 import { SqlDatabase, sqlScript } from "../../src/store/sql.ts";
 import { sqliteBooks } from "../../src/store/sqlite/books.ts";
 import { openSqliteStores, requireVersion, type SqliteStoreOptions, type SqliteStores } from "../../src/store/sqlite/open.ts";
+import { budgetsSuite } from "./budgets.suite.ts";
 import { auditOf, closingOf, keyOf, openingOf, secretOf, startWriter } from "./store-fixtures.ts";
 import { storeSuite } from "./store.suite.ts";
 
@@ -18,7 +19,9 @@ const openIn = (folder: string, options: Partial<SqliteStoreOptions> = {}): Prom
 const noPageMore = sqlScript`PRAGMA max_page_count = 1`;
 const anyPage = sqlScript`PRAGMA max_page_count = 4294967294`;
 
-storeSuite("sqlite", (folder) => openIn(folder), { writerScript, fill: (stores) => stores.sql.script(noPageMore), free: (stores) => stores.sql.script(anyPage) });
+const fullDisk = { fill: (stores: SqliteStores): void => stores.sql.script(noPageMore), free: (stores: SqliteStores): void => stores.sql.script(anyPage) };
+storeSuite("sqlite", (folder) => openIn(folder), { writerScript, ...fullDisk });
+budgetsSuite("sqlite", (folder) => openIn(folder), fullDisk);
 
 let folder = "";
 beforeEach(() => {

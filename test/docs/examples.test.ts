@@ -19,7 +19,7 @@ import { betaRows } from "../../src/providers/bedrock/capabilities.ts";
 import { providers } from "../../src/providers/registry.ts";
 import { startFakeAnthropic } from "../support/fake-anthropic.ts";
 import { killLeftovers, launcher, startGatewayProcess } from "../support/gateway-process.ts";
-import { messagesBody, startHarness, until, upstreamKey } from "../support/harness.ts";
+import { adminKey, messagesBody, startHarness, until, upstreamKey } from "../support/harness.ts";
 import { environmentFor } from "./behind.ts";
 import { blocksOf, guidePages, joined, plain, readPage, root, sectionOf, type Page } from "./markdown.ts";
 
@@ -163,6 +163,28 @@ it.each(scripts)("%s: the helper script prints a token that stands for its key",
   await harness.close();
   await fake.close();
 });
+
+it("docs/budgets.md: the commands set what they say, while the gateway runs", async () => {
+  const fake = await startFakeAnthropic({ apiKey: upstreamKey });
+  const harness = await startHarness({ upstreamUrl: fake.url });
+  const env = { TOLLGATE_URL: harness.url, TOLLGATE_ADMIN_KEY: adminKey, HOME: folder };
+  const runBlock = (heading: string): Promise<string> => {
+    const file = join(folder, `${heading.replaceAll(" ", "-")}.sh`);
+    const [block] = sectionOf(budgets, heading).blocks.filter(({ language }) => language === "sh");
+    writeFileSync(file, `#!/bin/sh\nset -e\ntollgate() { ${process.execPath} ${launcher} "$@"; }\n${block!.text}\n`);
+    chmodSync(file, 0o755);
+    return run(file, env);
+  };
+  const printed = await runBlock("While the gateway runs");
+  expect(printed).toContain("is in force: $4000.0000 for team:payments");
+  expect(printed).toContain('Budget "team:payments pool month/Europe/Paris" is gone.');
+  expect(await runBlock("One budget for many keys")).toMatch(/"key_alias":"ann-laptop".*"budget_id":"developers"/);
+  expect(await harness.admin("GET", "/budget/list")).toMatchObject([{ budget_id: "developers", max_budget: 200, soft_budget: 150, rpm_limit: 120 }]);
+  const { budgets: rows } = await harness.admin<{ budgets: { mode: string; amount_usd: string }[] }>("GET", "/api/v1/budgets");
+  expect(rows.map(({ mode, amount_usd }) => `${mode} ${amount_usd}`).toSorted()).toEqual(["advisory 150.00", "incremental 200.00"]);
+  await harness.close();
+  await fake.close();
+}, 30_000);
 
 it("README: the first start prints what the transcript shows, and its request costs what the table says", async () => {
   expect(readme.text.trimEnd().split("\n").length).toBeLessThanOrEqual(150);

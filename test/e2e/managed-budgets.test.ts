@@ -57,7 +57,7 @@ it.each<[string, unknown, number, RegExp]>([
   ["each one of a kind", { scope: "team:*", amount: 1 }, 400, /configuration file/],
   ["members", { scope: "team:x", per: "member", amount: 1 }, 400, /configuration file/],
   ["a key", { scope: "key:key_1", amount: 1 }, 400, /max_budget/],
-  ["a scope of the file", { scope: "team:filed", amount: 1 }, 409, /configuration file has a budget for this scope/],
+  ["a scope of the file", { scope: "team:filed", amount: 1 }, 409, /configuration file \S+tollgate\.yaml has a budget for this scope/],
   ["a model that nothing serves", { scope: "team:x", amount: 1, downgrade: "gpt-6" }, 400, /downgrade: nothing serves `gpt-6`/],
 ])("refuses %s, in words", async (_what, body, status, words) => {
   const stage = await startStage({ config: "budgets: [{scope: 'team:filed', amount: 10}]" });
@@ -65,4 +65,26 @@ it.each<[string, unknown, number, RegExp]>([
   expect([reply.status, JSON.stringify(reply.body)]).toEqual([status, expect.stringMatching(words)]);
   expect((await stage.harness.admin<{ budgets: unknown[] }>("GET", "/api/v1/budgets/definitions")).budgets).toEqual([]);
   await stage.close();
+});
+
+it("rests where the configuration has come to have a budget for its scope, and counts again when that is gone", async () => {
+  const fake = await startFakeAnthropic({ apiKey: "sk-ant-upstream-canary-000000000000000000" });
+  const scope = "model:claude-opus-4-8";
+  const first = await startHarness({ upstreamUrl: fake.url });
+  const key = await first.key();
+  await first.admin("POST", "/api/v1/budgets", { scope, amount: 0 });
+  await first.gateway.close(0);
+  const statusUnder = async (config: string): Promise<number> => {
+    const harness = await startHarness({ upstreamUrl: fake.url, config, dataDir: first.dataDir });
+    const reply = await openCall(harness.url, key, {});
+    await reply.ended;
+    const { budgets } = await harness.admin<{ budgets: unknown[] }>("GET", "/api/v1/budgets/definitions");
+    expect(budgets).toHaveLength(1);
+    await harness.gateway.close(0);
+    return reply.status;
+  };
+  expect(await statusUnder(`budgets: [{scope: '${scope}', amount: 100}]`)).toBe(200);
+  expect(await statusUnder("")).toBe(429);
+  await first.close().catch(() => undefined);
+  await fake.close();
 });

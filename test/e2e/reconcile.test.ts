@@ -105,19 +105,19 @@ describe("tollgate reconcile", () => {
   it("shows both sides and corrects nothing by itself, then settles an unresolved attempt everywhere, once", async () => {
     await history([{ kind: "reported", input: 100_000, output: 1_000 }, { kind: "unresolved", holdUsd: 2n }]);
     await start(wide);
-    expect(await budgets()).toMatchObject([{ scope: "global", spent_usd: "2.525", unresolved_usd: "2.00" }, { scope: "team:blue", spent_usd: "2.525" }]);
+    expect(await budgets()).toMatchObject([{ scope: "global", spent_usd: "2.525", unresolved_usd: "2.00" }, { scope: "team:blue", spent_usd: "2.525" }, { scope: "team:red" }]);
     const file = exportOf(112_000, 1_400);
     const look = await reconcile("--file", file);
     expect(look.code).toBe(1);
     expect(look.stdout).toMatch(new RegExp(`${day}\\s+${model}\\s+101,000\\s+113,400\\s+\\+12,400\\s+0\\.5250\\s+differs`));
     expect(look.stdout).toContain("1 unresolved attempt here, which it would explain.");
     expect(look.stdout).toContain("--apply corrects 1 attempt by +0.07 USD.");
-    expect(await budgets()).toMatchObject([{ spent_usd: "2.525" }, {}]);
+    expect(await budgets()).toMatchObject([{ spent_usd: "2.525" }, {}, {}]);
 
     const booked = await reconcile("--file", file, "--apply");
     expect([booked.code, booked.stderr]).toEqual([0, ""]);
     expect(booked.stdout).toContain("Booked: 1 attempt by +0.07 USD, as adjusting entries.");
-    const settled = [{ scope: "global", spent_usd: "0.595", unresolved_usd: "0.00" }, { scope: "team:blue", spent_usd: "0.595", unresolved_usd: "0.00" }];
+    const settled = [{ scope: "global", spent_usd: "0.595", unresolved_usd: "0.00" }, { scope: "team:blue", spent_usd: "0.595", unresolved_usd: "0.00" }, { scope: "team:red" }];
     expect(await budgets()).toMatchObject(settled);
     expect(await total()).toMatchObject({ attempts: 2, input_tokens: 112_000, output_tokens: 1_400, cost_usd: "0.595", adjusted_usd: "0.07", unresolved_attempts: 0 });
 
@@ -140,7 +140,7 @@ describe("tollgate reconcile", () => {
     const booked = await reconcile("--file", path, "--since", day, "--until", day, "--apply");
     expect(booked.stdout).toContain("1 unresolved attempt here, which cost nothing by these figures.");
     expect(booked.code).toBe(0);
-    expect(await budgets()).toMatchObject([{ spent_usd: "0.00", unresolved_usd: "0.00", left_usd: "100.00" }]);
+    expect((await budgets())[0]).toMatchObject({ spent_usd: "0.00", unresolved_usd: "0.00", left_usd: "100.00" });
     expect((await post(gateway!.url, key, messagesBody())).status).toBe(200);
   });
 
@@ -166,10 +166,10 @@ describe("tollgate reconcile", () => {
     const priced = await reconcile("--file", costs, "--apply");
     expect(priced.stdout).toMatch(/0\.0250\s+0\.0200\s+-0\.0050\s+agrees/);
     expect(priced.stdout).toContain("the file's own rounding leaves this open");
-    expect(await budgets()).toMatchObject([{ spent_usd: "1.025", unresolved_usd: "1.00" }, {}]);
+    expect((await budgets())[0]).toMatchObject({ spent_usd: "1.025", unresolved_usd: "1.00" });
     const only = await reconcile("--file", other, "--api-key", "gateway", "--apply");
     expect(only.stdout).toContain("Booked: 1 attempt by 0.00 USD");
-    expect(await budgets()).toMatchObject([{ spent_usd: "0.025", unresolved_usd: "0.00" }, {}]);
+    expect((await budgets())[0]).toMatchObject({ spent_usd: "0.025", unresolved_usd: "0.00" });
   });
 
   it("says which line and column of a file it cannot read, and which providers there are", async () => {
@@ -189,7 +189,7 @@ describe("tollgate reconcile", () => {
     const body = { provider: "anthropic", kind: "usage", since: day, until: day, apply: true, lines: [{ day, model, input_tokens: 10_000 }] };
     const replies = await Promise.all(Array.from({ length: 5 }, async () => ((await (await send(body)).json()) as { corrections: { attempts: number } }).corrections.attempts));
     expect(replies.toSorted((a, b) => a - b)).toEqual([0, 0, 0, 0, 1]);
-    expect(await budgets()).toMatchObject([{ spent_usd: "0.05", unresolved_usd: "0.00" }, {}]);
+    expect((await budgets())[0]).toMatchObject({ spent_usd: "0.05", unresolved_usd: "0.00" });
     const many = await send({ ...body, lines: Array.from({ length: 4_001 }, () => ({ day, model })) });
     expect([many.status, await many.text()]).toEqual([400, expect.stringContaining("at most 4000 lines")]);
     expect((await send({ ...body, lines: [{ day, model, input_tokens: 1.5 }] })).status).toBe(400);
@@ -221,7 +221,7 @@ describe("tollgate reconcile", () => {
     expect(after).toMatchObject({ scope: "global", spent_usd: after!["unresolved_usd"], held_usd: "0.00" });
     expect((await total())["unresolved_attempts"]).toBe(1);
     expect((await reconcile("--file", exportOf(4_000, 20), "--apply")).stdout).toContain("Booked: 1 attempt by +0.0205 USD");
-    expect(await budgets()).toMatchObject([{ spent_usd: "0.0205", unresolved_usd: "0.00" }]);
+    expect((await budgets())[0]).toMatchObject({ spent_usd: "0.0205", unresolved_usd: "0.00" });
   });
 });
 

@@ -16,7 +16,7 @@ import { newId } from "../../src/kernel/ids.ts";
 import type { Budget } from "../../src/ledger/budget.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";
 import type { Payer } from "../../src/ledger/scope.ts";
-import { followKey, startLedger } from "../../src/ledger/start-ledger.ts";
+import { followKeys, startLedger } from "../../src/ledger/start-ledger.ts";
 import type { UsageStore } from "../../src/ledger/usage-store.ts";
 import { createLimitRules } from "../../src/limits/limit-rules.ts";
 import { createLimiter } from "../../src/limits/limiter.ts";
@@ -191,7 +191,7 @@ export async function startLife(options: LifeOptions): Promise<Life> {
       void handle(services, exchangeOf(request, response, snapshot, clock));
       request.arrive();
     },
-    changeKey: (key: KeyRecord) => followKey(ledger, key, usage, clock.now()),
+    changeKey: (key: KeyRecord) => followKeys(ledger, [key], usage, clock.now()),
   });
 }
 

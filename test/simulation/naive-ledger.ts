@@ -243,7 +243,7 @@ export class NaiveLedger {
   /** The promise itself: no window of any account comes to more than it may. */
   #checkCap(account: Account, atMs: number): void {
     const { budget, scope, id } = account;
-    if (budget.window.rule.kind === "rolling") return;
+    if (budget.mode === "advisory" || budget.window.rule.kind === "rolling") return;
     const cap = budget.amountNanoUsd + budget.overrunMaxNanoUsd;
     const allowed = larger(cap, this.#options.allowances.get(id) ?? 0n);
     const { settled } = this.#sums(account, atMs);

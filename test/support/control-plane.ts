@@ -1,6 +1,7 @@
 /** The control plane over memory stores, called as functions: no listener, no clock but the one passed in. */
 import { createBudgetBook } from "../../src/ledger/budget.ts";
 import { createLedger } from "../../src/ledger/ledger.ts";
+import { createKeyTermsService } from "../../src/admin/key-terms.ts";
 import { createKeyService, type KeyFields, type KeyService } from "../../src/admin/keys.ts";
 import type { AdminCall, AdminReply } from "../../src/admin/handler.ts";
 import { createManagedBudgets } from "../../src/admin/managed-budgets.ts";
@@ -8,6 +9,7 @@ import { createAdminRoutes, type AdminRoute } from "../../src/admin/routes.ts";
 import { createAuthenticator } from "../../src/identity/authenticate.ts";
 import { createKeyIndex, type KeyIndex } from "../../src/identity/key-index.ts";
 import type { KeyRecord } from "../../src/identity/key-store.ts";
+import { createKeyTermsBook, type KeyTermsStore } from "../../src/identity/key-terms.ts";
 import type { Principal } from "../../src/identity/principal.ts";
 import { hashText, showOnce } from "../../src/identity/virtual-key.ts";
 import { manualClock, type ManualClock } from "../../src/kernel/clock.ts";
@@ -20,12 +22,17 @@ import { createMemoryReconcile, createMemoryUsageStore } from "./memory-usage-st
 
 export const controlPlaneAdminKey = "sk-admin-0123456789abcdefghij";
 
-/** What a test calls and looks at. */
 /** The budget store's port without a memory. */
 function createMemoryBudgetStore(): BudgetStore {
   return { load: () => Promise.resolve([]), put: () => Promise.resolve(), remove: () => Promise.resolve() };
 }
 
+/** The terms store's port without a memory. */
+function createMemoryTermsStore(): KeyTermsStore {
+  return { load: () => Promise.resolve([]), put: () => Promise.resolve(), remove: () => Promise.resolve() };
+}
+
+/** What a test calls and looks at. */
 export interface ControlPlane {
   readonly clock: ManualClock;
   readonly store: MemoryKeyStore;
@@ -46,11 +53,12 @@ export interface ControlPlane {
 export async function createControlPlane(kept: Partial<Pick<ControlPlane, "clock" | "store" | "rows">> = {}): Promise<ControlPlane> {
   const { clock = manualClock(), store = createMemoryKeyStore(), rows = [] } = kept;
   const usage = createMemoryUsageStore(rows);
-  const index = createKeyIndex();
+  const terms = createKeyTermsBook();
+  const index = createKeyIndex(terms);
   index.load(await store.loadAll(clock.now()));
   index.setAdmin(hashText(controlPlaneAdminKey), false);
-  const keys = createKeyService({ store, index, usage, clock });
-  const routes = createAdminRoutes({ keys, index, usage, ledger: createLedger(createBudgetBook([])), budgets: createManagedBudgets({ store: createMemoryBudgetStore(), configured: [], apply: () => Promise.resolve() }, []), reconcile: createMemoryReconcile(rows), gatewaySecret: new Secret("gateway secret of the test") });
+  const keys = createKeyService({ store, index, usage, clock, terms });
+  const routes = createAdminRoutes({ keys, index, usage, ledger: createLedger(createBudgetBook([])), budgets: createManagedBudgets({ store: createMemoryBudgetStore(), configured: [], configPath: "tollgate.yaml", apply: () => Promise.resolve() }, []), terms: createKeyTermsService({ store: createMemoryTermsStore(), book: terms, index, changes: keys.changes, clock }), reconcile: createMemoryReconcile(rows), gatewaySecret: new Secret("gateway secret of the test") });
   const authenticator = createAuthenticator({ index, keyHeader: undefined });
   const whoIs = (key: string): Principal | undefined => {
     const result = authenticator.authenticate({ "x-api-key": key }, clock.now());

@@ -4,15 +4,12 @@
  */
 import { z } from "zod";
 import { modelNameLengthMax } from "../../kernel/bounds.ts";
-import { parseUsd } from "../../kernel/money.ts";
 import { fieldInvalid, isEmptyValue, parseFields, shownName } from "../fields.ts";
 import type { KeyFields } from "../keys.ts";
+import { count, dollars, name, nameLengthMax, withoutAbsent } from "./wire-values.ts";
 
-const nameLengthMax = 256;
 const listLengthMax = 1_000;
 const metadataBytesMax = 16 * 1024;
-/** The ledger's 64-bit range. */
-const nanoUsdMax = 2n ** 63n - 1n;
 
 /**
  * Fields of LiteLLM's key endpoints that nothing here acts on (BerriAI/litellm, `GenerateKeyRequest` and
@@ -21,8 +18,6 @@ const nanoUsdMax = 2n ** 63n - 1n;
 export const unactedFields: readonly string[] = [
   "project_id",
   "agent_id",
-  "soft_budget",
-  "budget_id",
   "budget_limits",
   "budget_fallbacks",
   "model_max_budget",
@@ -60,18 +55,9 @@ const unactedMetadata = ["guardrails", "policies", "prompts", "enforced_params",
 /** Values that ask for what this build does anyway. */
 const harmless: Readonly<Record<string, unknown>> = { spend: 0, key_type: "default" };
 
-const name = z.string().min(1, "it must not be empty").max(nameLengthMax, `it must have at most ${nameLengthMax} characters`);
 const modelName = z.string().min(1, "it must not be empty").max(modelNameLengthMax, `it must have at most ${modelNameLengthMax} characters`);
-const count = z.number("it must be a whole number of at least 0").int("it must be a whole number").min(0, "it must be at least 0").max(Number.MAX_SAFE_INTEGER, "it is too large");
 const modelCounts = z.record(modelName, count, "it must be an object of models and whole numbers");
 const projectNames = z.array(name, "it must be a list of names").max(listLengthMax, `it must have at most ${listLengthMax} entries`);
-const dollars = z
-  .union([z.number(), z.string()], "it must be an amount in dollars")
-  .transform(String)
-  .refine((text) => {
-    const amount = parseUsd(text);
-    return amount !== undefined && amount >= 0n && amount <= nanoUsdMax;
-  }, "it must be an amount in dollars, at least 0");
 const freeObject = z
   .record(z.string(), z.unknown(), "it must be an object")
   .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= metadataBytesMax, `it must have at most ${metadataBytesMax} bytes`);
@@ -87,6 +73,9 @@ const keyFields = {
   aliases: z.record(modelName, modelName, "it must be an object of names").nullish(),
   max_budget: dollars.nullish(),
   budget_duration: z.string("it must be a span such as 30d").nullish(),
+  soft_budget: dollars.nullish(),
+  // LiteLLM's own page sends none as an empty text.
+  budget_id: z.union([z.literal("").transform(() => null), name]).nullish(),
   run_budget_usd: dollars.nullish(),
   duration: z.string("it must be a span such as 30d").nullish(),
   metadata: freeObject.nullish(),
@@ -182,6 +171,8 @@ function fieldsOf(wire: WireFields): KeyFields {
     aliases: wire.aliases ?? undefined,
     maxBudgetUsd: wire.max_budget,
     budgetDuration: wire.budget_duration,
+    softBudgetUsd: wire.soft_budget,
+    termsId: wire.budget_id,
     runBudgetUsd: wire.run_budget_usd === undefined ? runBudgetInMetadata(wire.metadata) : wire.run_budget_usd,
     duration: wire.duration,
     metadata: wire.metadata ?? undefined,
@@ -192,11 +183,6 @@ function fieldsOf(wire: WireFields): KeyFields {
     maxParallelRequests: wire.max_parallel_requests,
     isBlocked: wire.blocked ?? undefined,
   });
-}
-
-/** The object without its undefined members: in a change, an absent member means "as it was". */
-function withoutAbsent<Fields extends object>(fields: Fields): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> };
 }
 
 /** LiteLLM keeps limits of models in the metadata, takes them there too, and shows them nowhere else; what it has no word for stands with them. */

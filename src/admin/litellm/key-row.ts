@@ -1,16 +1,25 @@
 /** A key as LiteLLM's clients expect to see it (`LiteLLM_VerificationToken`, BerriAI/litellm as of 1.104). */
 import type { KeyRecord } from "../../identity/key-store.ts";
 import { nanoUsd, usdNumber, type NanoUsd } from "../../kernel/money.ts";
+import type { KeyTerms } from "../../identity/key-terms.ts";
 import type { BalanceState } from "../../ledger/ledger.ts";
 import { isoOrNull } from "../durations.ts";
+import { litellmBudgetRow } from "./budget-row.ts";
+
+/** What of a key is not in its record. */
+export interface KeyStanding {
+  readonly budget: BalanceState | undefined;
+  readonly terms: KeyTerms | undefined;
+  readonly nowMs: number;
+}
 
 /**
  * @param key the record; its secret is not in it
  * @param spend over the key's whole life
- * @param budget of its own, in its present window: with one, `spend` is what counts against it, as LiteLLM has it
+ * @param own with a budget in its present window, `spend` is what counts against that, as LiteLLM has it
  * @returns the row
  */
-export function litellmKeyRow(key: KeyRecord, spend: NanoUsd, budget: BalanceState | undefined): Record<string, unknown> {
+export function litellmKeyRow(key: KeyRecord, spend: NanoUsd, { budget, terms, nowMs }: KeyStanding): Record<string, unknown> {
   const limits = {
     max_budget: key.maxBudgetUsd === null ? null : Number(key.maxBudgetUsd),
     budget_duration: key.budgetDuration,
@@ -38,7 +47,9 @@ export function litellmKeyRow(key: KeyRecord, spend: NanoUsd, budget: BalanceSta
     run_budget_usd: key.runBudgetUsd === null ? null : Number(key.runBudgetUsd),
     budget_reset_at: isoOrNull(budget?.endMs ?? null),
     ...(budget === undefined ? {} : standing(budget, spend)),
-    litellm_budget_table: null,
+    budget_id: key.termsId,
+    soft_budget: key.softBudgetUsd === null ? null : Number(key.softBudgetUsd),
+    litellm_budget_table: terms === undefined ? null : litellmBudgetRow(terms, nowMs),
     created_at: isoOrNull(key.createdAtMs),
     created_by: key.createdBy,
     updated_at: isoOrNull(key.updatedAtMs),

@@ -1,6 +1,7 @@
 /** LiteLLM's `/key/*` calls over the key service: same paths, same shapes, so that its scripts and clients go on working. */
 import { z } from "zod";
 import type { KeyRecord } from "../../identity/key-store.ts";
+import type { KeyTermsBook } from "../../identity/key-terms.ts";
 import { showOnce } from "../../identity/virtual-key.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import { nanoUsd } from "../../kernel/money.ts";
@@ -10,7 +11,7 @@ import { fieldInvalid, parseFields, queryObject } from "../fields.ts";
 import type { AdminCall, AdminHandler, AdminReply } from "../handler.ts";
 import type { Author, KeyService, ShownKey } from "../keys.ts";
 import { parseDelete, parseGenerate, parseReference, parseRegenerate, parseUpdate } from "./key-body.ts";
-import { litellmKeyRow } from "./key-row.ts";
+import { litellmKeyRow, type KeyStanding } from "./key-row.ts";
 
 const pageSizeDefault = 10;
 const pageSizeMax = 100;
@@ -28,8 +29,9 @@ export interface LitellmKeyHandlers {
 }
 
 /** All but `info` are for admins; the route table sees to that. */
-export function createLitellmKeyHandlers(keys: KeyService, ledger: Pick<Ledger, "balancesOf">): LitellmKeyHandlers {
-  const row = async (record: KeyRecord, nowMs: number): Promise<Record<string, unknown>> => litellmKeyRow(record, (await keys.spend([record.id]))(record.id), ownBudget(ledger, record, nowMs));
+export function createLitellmKeyHandlers(keys: KeyService, ledger: Pick<Ledger, "balancesOf">, terms: Pick<KeyTermsBook, "get">): LitellmKeyHandlers {
+  const standing: StandingOf = (record, nowMs) => ({ budget: ownBudget(ledger, record, nowMs), terms: record.termsId === null ? undefined : terms.get(record.termsId), nowMs });
+  const row = async (record: KeyRecord, nowMs: number): Promise<Record<string, unknown>> => litellmKeyRow(record, (await keys.spend([record.id]))(record.id), standing(record, nowMs));
   const setBlocked =
     (isBlocked: boolean): AdminHandler =>
     async (call) =>
@@ -38,7 +40,7 @@ export function createLitellmKeyHandlers(keys: KeyService, ledger: Pick<Ledger, 
   return {
     async generate(call) {
       const shown = await keys.create(parseGenerate(call.body), authorOf(call));
-      return ok(withSecret(litellmKeyRow(shown.record, nanoUsd(0n), ownBudget(ledger, shown.record, call.nowMs)), shown));
+      return ok(withSecret(litellmKeyRow(shown.record, nanoUsd(0n), standing(shown.record, call.nowMs)), shown));
     },
     async update(call) {
       const { reference, fields } = parseUpdate(call.body);
@@ -66,9 +68,11 @@ export function createLitellmKeyHandlers(keys: KeyService, ledger: Pick<Ledger, 
       const record = keyInSight(keys, call, reference);
       return ok({ key: reference ?? record.tokenHash, info: await row(record, call.nowMs) });
     },
-    list: (call) => listKeys(keys, ledger, call),
+    list: (call) => listKeys(keys, standing, call),
   };
 }
+
+type StandingOf = (record: KeyRecord, nowMs: number) => KeyStanding;
 
 /** What the key's own budget has used in its present window; undefined where it has none. */
 function ownBudget(ledger: Pick<Ledger, "balancesOf">, { id }: KeyRecord, nowMs: number): BalanceState | undefined {
@@ -106,7 +110,7 @@ const listSchema = z.strictObject({
   include_created_by_keys: flag.optional(),
 });
 
-async function listKeys(keys: KeyService, ledger: Pick<Ledger, "balancesOf">, call: AdminCall): Promise<AdminReply> {
+async function listKeys(keys: KeyService, standing: StandingOf, call: AdminCall): Promise<AdminReply> {
   // LiteLLM's clients send fields they do not use as empty.
   const given = Object.fromEntries(Object.entries(queryObject(call.query)).filter(([, value]) => value !== ""));
   const { page = 1, size = pageSizeDefault, sort_by = "created_at", sort_order = "desc", return_full_object, ...filter } = parseFields(listSchema, given);
@@ -120,7 +124,7 @@ async function listKeys(keys: KeyService, ledger: Pick<Ledger, "balancesOf">, ca
   const shown = found.slice((page - 1) * size, page * size);
   const spend = await keys.spend(return_full_object === true ? shown.map(({ id }) => id) : []);
   return ok({
-    keys: shown.map((key) => (return_full_object === true ? litellmKeyRow(key, spend(key.id), ownBudget(ledger, key, call.nowMs)) : key.tokenHash)),
+    keys: shown.map((key) => (return_full_object === true ? litellmKeyRow(key, spend(key.id), standing(key, call.nowMs)) : key.tokenHash)),
     total_count: found.length,
     current_page: page,
     total_pages: Math.ceil(found.length / size),

@@ -10,9 +10,10 @@ import { strictHoldColumn } from "./0006-strict-holds.ts";
 import { payerColumns } from "./0007-who-pays.ts";
 import { budgetWarnings } from "./0008-budget-warnings.ts";
 import { budgetTable } from "./0009-budgets.ts";
+import { keyTermsTable } from "./0010-key-terms.ts";
 
 /** Step `n` is at index `n - 1`; steps are only ever added at the end. */
-const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn, adjustedCounts, strictHoldColumn, payerColumns, budgetWarnings, budgetTable];
+const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn, adjustedCounts, strictHoldColumn, payerColumns, budgetWarnings, budgetTable, keyTermsTable];
 
 /** The schema this build writes. */
 export const schemaVersion = steps.length;

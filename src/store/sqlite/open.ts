@@ -19,6 +19,7 @@ import { startCheckpointer, type Checkpointer } from "./checkpointer.ts";
 import { text } from "./columns.ts";
 import { createPrivateFile, preparePath } from "./files.ts";
 import { recoverAttempts } from "./journal-mark.ts";
+import { sqliteKeyTerms } from "./key-terms.ts";
 import { sqliteKeys } from "./keys.ts";
 import { lockStore, type StoreLock } from "./lock.ts";
 import { probe } from "./probe.ts";
@@ -137,6 +138,7 @@ function compose({ sql, lock, books, reader, checkpointer, spill, clock, recover
   return {
     sql,
     keys: sqliteKeys(sql),
+    keyTerms: sqliteKeyTerms(sql),
     books,
     usage: { ...ownUsage(sql, books), groupBy: reader.groupBy, rows: reader.rows },
     reconcile: { ...sqliteReconcile(sql), billed: reader.billed, uncertainRows: reader.uncertainRows },
