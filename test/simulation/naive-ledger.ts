@@ -28,6 +28,8 @@ interface Entry {
   expected: bigint;
   /** By account, while it runs. */
   readonly kept: Map<string, Kept>;
+  /** By accounts that came while it ran: what it was taken to need then. No budget that was not there bounds it. */
+  readonly foundAt: Map<string, bigint>;
   payer: Payer;
   /** Once it has ended: what it counts for under a budget. */
   amount: ((account: Account) => bigint) | undefined;
@@ -75,6 +77,17 @@ export class NaiveLedger {
     this.#options = options;
     this.#own = new Map(options.own);
     this.#readRows();
+    for (const [scope, budgets] of this.#own) this.#allowOwn(scope, budgets);
+  }
+
+  /** A key may have been changed while no process ran: what was spent under it by then is not its new budget's fault. */
+  #allowOwn(scope: Scope, budgets: readonly Budget[]): void {
+    const { allowances, nowMs } = this.#options;
+    for (const budget of budgets) {
+      const id = accountId(budget, scope);
+      const before = allowances.get(id) ?? this.#sums({ id, budget, scope }, nowMs()).settled;
+      allowances.set(id, larger(before, budget.amountNanoUsd + budget.overrunMaxNanoUsd));
+    }
   }
 
   /** The real ledger with this one looking on. */
@@ -120,7 +133,7 @@ export class NaiveLedger {
         real.restore(spent);
         // It had no hold, and its row is yet to come; when that is read it must not count twice.
         const { attemptId } = spent.spender as Spender & Pick<EndedRow, "attemptId">;
-        this.#entries.set(attemptId, { spender: spent.spender, payer: spent.spender.payer ?? "caller", atMs: spent.dispatchedAtMs, expected: 0n, kept: new Map(), amount: () => spent.amountNanoUsd });
+        this.#entries.set(attemptId, { spender: spent.spender, payer: spent.spender.payer ?? "caller", atMs: spent.dispatchedAtMs, expected: 0n, kept: new Map(), foundAt: new Map(), amount: () => spent.amountNanoUsd });
         // Nor did any budget: what it took is nobody's fault.
         for (const { id, budget } of this.#accountsOf(spent.spender)) {
           const { allowances } = this.#options;
@@ -144,7 +157,7 @@ export class NaiveLedger {
   /** Attempts that no budget bound are known from their rows only. */
   #readRows(): void {
     for (const { attemptId, spender, openedAtMs, payer, amount, strictAmount } of this.#options.rows()) {
-      if (!this.#entries.has(attemptId)) this.#entries.set(attemptId, { spender, payer, atMs: openedAtMs, expected: 0n, kept: new Map(), amount: ({ budget }) => (budget.mode === "strict" ? strictAmount : amount) });
+      if (!this.#entries.has(attemptId)) this.#entries.set(attemptId, { spender, payer, atMs: openedAtMs, expected: 0n, kept: new Map(), foundAt: new Map(), amount: ({ budget }) => (budget.mode === "strict" ? strictAmount : amount) });
     }
   }
 
@@ -200,7 +213,7 @@ export class NaiveLedger {
     if (isAdmitted !== (fitting !== undefined)) this.#options.object(isAdmitted ? `${attemptId} was admitted without room` : `${attemptId} was refused although there was room`);
     if (!isAdmitted || fitting === undefined) return;
     const kept = new Map(accounts.map(({ account }) => [account.id, account.budget.mode === "strict" ? { held: BigInt(fitting.bound()), risk: 0n } : { held: fitting.expected, risk: fitting.risk }]));
-    this.#entries.set(attemptId, { spender, payer: spender.payer ?? "caller", atMs: nowMs, expected: fitting.expected, kept, amount: undefined });
+    this.#entries.set(attemptId, { spender, payer: spender.payer ?? "caller", atMs: nowMs, expected: fitting.expected, kept, foundAt: new Map(), amount: undefined });
     for (const { account, sums } of accounts) this.heldMost = larger(this.heldMost, sums.held + kept.get(account.id)!.held);
   }
 
@@ -237,7 +250,13 @@ export class NaiveLedger {
     if (entry === undefined || entry.amount !== undefined) return;
     entry.amount = amount;
     entry.payer = payer ?? entry.payer;
-    for (const account of this.#accountsOf(entry.spender)) this.#checkCap(account, entry.atMs);
+    const { allowances } = this.#options;
+    for (const account of this.#accountsOf(entry.spender)) {
+      const found = entry.foundAt.get(account.id);
+      const beyond = found === undefined ? 0n : amount(account) - found;
+      if (beyond > 0n) allowances.set(account.id, (allowances.get(account.id) ?? 0n) + beyond);
+      this.#checkCap(account, entry.atMs);
+    }
   }
 
   /** The promise itself: no window of any account comes to more than it may. */
@@ -257,10 +276,7 @@ export class NaiveLedger {
     const before = new Set(this.#accountsIn(scope).map((budget) => accountId(budget, scope)));
     const earlier = this.#accountsIn(scope);
     const { allowances } = this.#options;
-    for (const budget of earlier) {
-      const id = accountId(budget, scope);
-      allowances.set(id, larger(allowances.get(id) ?? 0n, budget.amountNanoUsd + budget.overrunMaxNanoUsd));
-    }
+    this.#allowOwn(scope, earlier);
     this.#own.set(scope, budgets);
     const now = new Set(budgets.map((budget) => accountId(budget, scope)));
     const riskOf = new Map([...this.#entries.values()].map((entry) => [entry, [...entry.kept.values()].map(({ risk }) => risk).reduce(larger, 0n)]));
@@ -269,7 +285,9 @@ export class NaiveLedger {
       const id = accountId(budget, scope);
       for (const entry of this.#entries.values()) {
         if (entry.amount !== undefined || before.has(id) || entry.kept.has(id) || !scopesOf(entry.spender).includes(scope)) continue;
-        entry.kept.set(id, { held: entry.expected, risk: riskOf.get(entry) ?? 0n });
+        const found = { held: entry.expected, risk: riskOf.get(entry) ?? 0n };
+        entry.kept.set(id, found);
+        entry.foundAt.set(id, found.held + found.risk);
       }
       const running = [...this.#entries.values()].filter(({ amount, kept }) => amount === undefined && kept.has(id));
       for (const atMs of [this.#options.nowMs(), ...running.map((entry) => entry.atMs)]) {
