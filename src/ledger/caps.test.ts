@@ -43,6 +43,20 @@ function admitted(ledger: Ledger, wanted: Demand, nowMs = startMs): Hold {
 
 const sumsOf = (ledger: Ledger, nowMs = startMs): readonly (readonly [string, bigint, bigint])[] => ledger.balances(nowMs).map(({ budget: { mode }, settled, held }) => [mode, settled, held] as const);
 
+describe("demands that are ample", () => {
+  it("are met while three quarters of the budget are not used, and give way to the next then", () => {
+    const ledger = createLedger(createBudgetBook([budget("global", 1)]));
+    const ample = { ...demand(0.2), isAmple: true };
+    const held = (): number => {
+      const decision = ledger.admit(`att_${serial++}`, spender, [ample, demand(0.1)], startMs);
+      return decision.isAdmitted ? Number(decision.hold.amount) / 1e9 : 0;
+    };
+    expect([held(), held(), held(), held(), held(), held()]).toEqual([0.2, 0.2, 0.2, 0.1, 0.1, 0.1]);
+    expect(held()).toBe(0.1);
+    expect(held()).toBe(0);
+  });
+});
+
 describe("caches that may be cold", () => {
   it("keep their room from replies that grow", () => {
     const ledger = createLedger(createBudgetBook([budget("global", 1, { overrunMaxNanoUsd: nanoUsd(usd(0.5)) })]));

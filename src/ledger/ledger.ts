@@ -17,6 +17,8 @@ export interface Demand {
   readonly expected: bigint;
   /** How much more it costs if the prompt cache it counts on is cold; room is kept for it within the overrun until the provider has reported. */
   readonly risk: bigint;
+  /** More than is likely to be needed, and taken only while the budget has plenty. */
+  readonly isAmple?: boolean;
   /** The most it can cost, held by strict budgets, or why there is no such bound. Asked for only where such a budget binds. */
   bound(): bigint | BoundGap;
 }
@@ -260,6 +262,11 @@ function riskFor({ budget }: Balance, demand: Demand): bigint {
   return budget.mode === "strict" ? 0n : demand.risk;
 }
 
+/** What an ample demand leaves: as money grows scarce, calls get no more than they are likely to need, so that more of them find room. */
+function reserveOf({ mode, amountNanoUsd }: Budget, { isAmple = false }: Demand): bigint {
+  return isAmple && mode === "incremental" ? amountNanoUsd / 4n : 0n;
+}
+
 function shortageOf(balance: Balance, demand: Demand, nowMs: number): Shortage | undefined {
   const { budget } = balance;
   if (budget.mode === "advisory") return undefined;
@@ -267,7 +274,7 @@ function shortageOf(balance: Balance, demand: Demand, nowMs: number): Shortage |
   const needed = neededBy(balance, demand);
   if (typeof needed === "string" || budget.amountNanoUsd === 0n) return shortage(balance, needed, nowMs);
   const risk = riskFor(balance, demand);
-  const total = settled + held + needed;
+  const total = settled + held + needed + reserveOf(budget, demand);
   // If everything that may turn out dearer does, all of it together must still be within the overrun.
   const fits = total <= budget.amountNanoUsd && total + atRisk + risk <= budget.amountNanoUsd + budget.overrunMaxNanoUsd;
   return fits ? undefined : shortage(balance, needed, nowMs);

@@ -61,7 +61,7 @@ describe("a charge", () => {
         expect([own!.expected, own!.risk, own!.bound()]).toEqual([charged(expected, marginPpm), charged(risk, marginPpm), charged(bound, marginPpm)]);
         // Characters that an amount pays for cost no more than it.
         const running = chargedRunning({ expected: () => expected, soFar: () => bound, charactersFor: Number }, { marginPpm });
-        expect([running.expected({} as never), running.soFar({} as never)]).toEqual([charged(expected, marginPpm), charged(bound, marginPpm)]);
+        expect([running.expected({} as never), running.soFar({} as never, 0)]).toEqual([charged(expected, marginPpm), charged(bound, marginPpm)]);
         if (marginPpm > 0 && bound < 10n ** 12n) expect(charged(BigInt(running.charactersFor(bound)), marginPpm) <= bound).toBe(true);
       }),
     );

@@ -32,6 +32,7 @@ export function chargeOf({ wastedPayer }: SpendingConfig, { payer, marginPpm }: 
 export function chargedDemands(demands: readonly Demand[], { marginPpm }: Terms): readonly Demand[] {
   if (marginPpm === undefined) return demands;
   return demands.map((demand) => ({
+    ...demand,
     expected: charged(demand.expected, marginPpm),
     risk: charged(demand.risk, marginPpm),
     bound() {
@@ -45,7 +46,7 @@ export function chargedRunning(running: RunningCost, { marginPpm }: Terms): Runn
   if (marginPpm === undefined) return running;
   return {
     expected: (observed) => charged(running.expected(observed), marginPpm),
-    soFar: (observed) => charged(running.soFar(observed), marginPpm),
+    soFar: (observed, charactersMore) => charged(running.soFar(observed, charactersMore), marginPpm),
     charactersFor: (amount) => (marginPpm === 0 ? Number.POSITIVE_INFINITY : running.charactersFor((amount * 1_000_000n) / BigInt(marginPpm))),
   };
 }

@@ -18,8 +18,8 @@ export interface CallEstimate {
 export interface RunningCost {
   /** What it is expected to come to, given what the reply has told; not less than {@link RunningCost.soFar}. */
   expected(observed: ObservedUsage): bigint;
-  /** What it has cost by now, with a margin for what is on its way. */
-  soFar(observed: ObservedUsage): bigint;
+  /** What it has cost by now, and with so many characters of output more. */
+  soFar(observed: ObservedUsage, charactersMore: number): bigint;
   /** Characters of output that an amount pays for. */
   charactersFor(nanoUsd: bigint): number;
 }

@@ -71,7 +71,7 @@ export function createEstimates(clock: Clock): Estimates {
       const price = (usage: Usage): bigint => priceUsage({ ...context, usage }).costNanoUsd;
       return {
         expected: (reply) => price(runningUsage({ ...input, reply }, learned.mean(keyId, model))),
-        soFar: (reply) => price(runningUsage({ ...input, reply })),
+        soFar: (reply, charactersMore) => price(runningUsage({ ...input, reply: { ...reply, outputCharacters: reply.outputCharacters + charactersMore } })),
         charactersFor: (nanoUsd) => (perThousand === 0n ? Number.POSITIVE_INFINITY : (Number((nanoUsd * 1_000n) / perThousand)) * learned.charactersPerToken(model)),
       };
     },
@@ -112,18 +112,24 @@ function variantOf({ speed, inferenceGeo, serviceTier }: CostFacts): RequestedVa
   return { speed, inferenceGeo, serviceTier };
 }
 
-/** The session's own warm price first, with what more it would cost if its cache is cold as the risk; then the cold one. Each with the output that nearly all replies stay within, then with an ordinary one's. */
+/**
+ * While there is plenty: the session's own warm price first, with what more it would cost if its cache is cold as the risk, then the
+ * cold one, each with the output that nearly all replies stay within, then with an ordinary one's. As money grows scarce: what leaves
+ * nothing at risk, for a sum of risks shuts out callers who would have room; and at the very end the least.
+ */
 function demandsOf({ cold, warm, outputP99, outputMean, outputWhole, serverTools }: CallDemand, input: DemandInput, isStreaming: boolean): readonly Demand[] {
   const bound = once(() => boundOf(input));
-  const demands: Demand[] = [];
-  for (const prompt of warm !== undefined && warm < cold ? [warm, cold] : [cold]) {
-    for (const output of outputP99 === outputMean ? [outputP99] : [outputP99, outputMean]) {
-      // A reply that comes in one piece cannot be cut: what it may cost beyond the expected has to fit somewhere.
-      demands.push({ expected: prompt + output + serverTools, risk: cold - prompt + (isStreaming ? 0n : outputWhole - output), bound });
-    }
-  }
-  if (!isStreaming) demands.push({ expected: cold + outputWhole + serverTools, risk: 0n, bound });
-  return demands;
+  const prompts = warm !== undefined && warm < cold ? [warm, cold] : [cold];
+  // A reply that comes in one piece cannot be cut: what it may cost beyond the expected has to fit somewhere.
+  const outputMost = isStreaming ? outputMean : outputWhole;
+  const demand = (prompt: bigint, output: bigint, isAmple: boolean): Demand => ({
+    expected: prompt + output + serverTools,
+    risk: cold - prompt + (isStreaming ? 0n : outputWhole - output),
+    isAmple,
+    bound,
+  });
+  const ample = prompts.flatMap((prompt) => (outputP99 === outputMean ? [outputP99] : [outputP99, outputMean]).map((output) => demand(prompt, output, true)));
+  return [...ample, demand(cold, outputMost, false), demand(prompts[0]!, outputMean, false)];
 }
 
 function once(find: () => bigint | BoundGap): () => bigint | BoundGap {

@@ -77,24 +77,29 @@ export function watchHold(services: Services, planned: Planned, attempt: Attempt
   let isTrue = false;
   /** Below this many characters of output what is held is certainly enough. */
   let enoughUntil = 0;
+  /** Of output: as of the last part, and of the largest. The provider has written the next one by the time it could be told to stop. */
+  let characters = 0;
+  let partMost = 0;
   return {
     afterEvents() {
       if (!observer.hasStarted()) return undefined;
-      const characters = observer.outputCharacters();
-      if (isTrue && characters < enoughUntil) return undefined;
+      const charactersBefore = characters;
+      characters = observer.outputCharacters();
+      partMost = Math.max(partMost, characters - charactersBefore);
+      if (isTrue && characters + partMost < enoughUntil) return undefined;
       const observed = observer.observed();
       // What the reply has cost is known then, and is booked at its end.
       if (observed.stage === "final") return undefined;
       const before = hold.amount;
-      const cost = running.soFar(observed);
+      const next = running.soFar(observed, partMost);
       let shortage: Shortage | undefined;
       if (!isTrue) {
         isTrue = true;
         shortage = services.ledger.trueUp(hold, running.expected(observed));
       }
-      // An eighth more than it takes, so that a long reply does not ask at every event.
-      if (cost > hold.amount) shortage ??= services.ledger.raise(hold, cost, cost + cost / 8n);
-      enoughUntil = characters + running.charactersFor(hold.amount - cost);
+      // A quarter more of output than it takes, so that a long reply does not ask at every event.
+      if (next > hold.amount) shortage ??= services.ledger.raise(hold, next, running.soFar(observed, partMost + characters / 4));
+      enoughUntil = characters + partMost + running.charactersFor(hold.amount - next);
       if (hold.amount > before) services.books.raiseHold(opening.attemptId, nanoUsd(hold.amount));
       return shortage === undefined ? undefined : refusalOf(services, planned, [shortage]);
     },

@@ -206,7 +206,8 @@ export class NaiveLedger {
         const needed = budget.mode === "strict" ? demand.bound() : demand.expected;
         if (typeof needed === "string" || budget.amountNanoUsd === 0n) return false;
         const risk = budget.mode === "strict" ? 0n : demand.risk;
-        const total = sums.settled + sums.held + needed;
+        const reserve = demand.isAmple === true && budget.mode === "incremental" ? budget.amountNanoUsd / 4n : 0n;
+        const total = sums.settled + sums.held + needed + reserve;
         return total <= budget.amountNanoUsd && total + sums.risk + risk <= budget.amountNanoUsd + budget.overrunMaxNanoUsd;
       }),
     );

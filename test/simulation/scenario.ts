@@ -93,7 +93,7 @@ export function createScenario(seed: number): { readonly scenario: Scenario; rea
   const isCalm = random.chance(0.25);
   const rate = (most: number): number => (isCalm || random.chance(0.4) ? 0 : random.next() * most);
   const durationMs = random.pick([30_000, 60_000, 120_000, 240_000]);
-  const operations = Array.from({ length: random.chance(0.4) ? random.pick([1, 2, 4]) : 0 }, () => createOperation(random, 4, durationMs));
+  const operations = withinSlack(Array.from({ length: random.chance(0.4) ? random.pick([1, 2, 4]) : 0 }, () => createOperation(random, 4, durationMs)));
   const made = Array.from({ length: random.int(1, 4) }, (_, index) => createKey(index, random));
   // A run is known again only when a call of it comes, so with keys that change the list of attempts cannot follow it.
   const hasRuns = operations.every(({ act }) => act.kind === "jump") && random.chance(0.3);
@@ -241,10 +241,18 @@ function withKeyOf({ atMs, act }: Operation, keys: number): Operation {
   return { atMs, act: act.kind === "jump" ? act : { ...act, keyAt: act.keyAt % keys } };
 }
 
+const dayMs = 86_400_000;
+
+/** What is read for a budget reaches back a day further than its window; a clock that was 40 days ahead when it was read falls no further. */
+function withinSlack(operations: readonly Operation[]): readonly Operation[] {
+  const isAhead = operations.some(({ act }) => act.kind === "jump" && act.byMs > dayMs);
+  return operations.map(({ atMs, act }) => ({ atMs, act: isAhead && act.kind === "jump" ? { ...act, byMs: Math.max(act.byMs, -dayMs) } : act }));
+}
+
 function createOperation(random: Random, keys: number, durationMs: number): Operation {
   const atMs = random.next() * durationMs;
   const kind = random.pick(["key budget", "key budget", "revoke", "jump", "jump"] as const);
   if (kind === "revoke") return { atMs, act: { kind, keyAt: random.int(0, keys - 1) } };
-  if (kind === "jump") return { atMs, act: { kind, byMs: random.pick([-3_600_000, -90_000, -1_000, 1_000, 60_000, 3_600_000, 86_400_000, 40 * 86_400_000, -40 * 86_400_000]) } };
+  if (kind === "jump") return { atMs, act: { kind, byMs: random.pick([-3_600_000, -90_000, -1_000, 1_000, 60_000, 3_600_000, dayMs, 40 * dayMs, -40 * dayMs]) } };
   return { atMs, act: { kind, keyAt: random.int(0, keys - 1), maxBudgetUsd: random.chance(0.15) ? null : dollarsFor(random), budgetDuration: random.pick([null, "1d", "1h", "30s"]) } };
 }

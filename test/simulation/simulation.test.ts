@@ -11,7 +11,9 @@ import { runScenario, runSeed, type Outcome } from "./world.ts";
 const one = process.env["TOLLGATE_SEED"];
 const count = Number(process.env["TOLLGATE_SEEDS"] ?? 2_000);
 const first = Number(process.env["TOLLGATE_SEED_FIRST"] ?? 1);
-const seeds = one === undefined ? Array.from({ length: count }, (_, index) => first + index) : [Number(one)];
+/** Each found something once. */
+const known = [5_154, 9_278, 15_794];
+const seeds = one === undefined ? [...Array.from({ length: count }, (_, index) => first + index), ...known.filter((seed) => seed < first || seed >= first + count)] : [Number(one)];
 
 it("loses and invents nothing when the process dies before or after any commit of a world", async () => {
   let deathsTotal = 0;
@@ -44,7 +46,7 @@ it(`keeps every promise in ${seeds.length} worlds`, async () => {
   }
   process.stdout.write(`simulation: ${seeds.length} worlds, ${JSON.stringify(total)}\n`);
   expect(failed.join("\n")).toBe("");
-  noteFigure("simulation", { worlds: seeds.length, ...total });
+  noteFigure("simulation", { worlds: count, ...total });
   if (one !== undefined) return;
   // Otherwise the worlds proved nothing.
   expect(Math.min(...Object.values(total))).toBeGreaterThan(0);
