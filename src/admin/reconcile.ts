@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { AuditStore } from "../audit/audit-store.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import type { BilledQuery, ReconcileStore } from "../ledger/reconcile-store.ts";
+import type { BilledQuery, Knowledge, ReconcileStore, UncertainAttempt } from "../ledger/reconcile-store.ts";
 import type { Adjustment, LedgerRow, UsageStore } from "../ledger/usage-store.ts";
 import { newId } from "../kernel/ids.ts";
 import { formatUsd, nanoUsd, type NanoUsd } from "../kernel/money.ts";
@@ -129,22 +129,24 @@ const settlingMs = 3_600_000;
 
 /** An adjusting entry with what it changes; undefined where there is no price. */
 interface Entry {
-  readonly row: LedgerRow;
+  readonly attempt: UncertainAttempt;
   readonly adjustment: Adjustment | undefined;
 }
 
-function entryOf({ row, counts, webSearches }: Correction, { day: ofDay }: ComparedLine, { prices, body, nowMs }: { readonly prices: ReconcilePrices; readonly body: Body; readonly nowMs: number }): Entry {
-  const { costNanoUsd, priceRow, isPriced } = prices.price(row, { counts, webSearches });
-  if (!isPriced) return { row, adjustment: undefined };
+function entryOf({ attempt, counts, webSearches, isOwn }: Correction, { day: ofDay }: ComparedLine, { prices, body, nowMs }: { readonly prices: ReconcilePrices; readonly body: Body; readonly nowMs: number }): Entry {
+  const { row, entries } = attempt;
+  const { costNanoUsd, priceRow, isPriced } = isOwn ? { costNanoUsd: attempt.own.costNanoUsd, priceRow: attempt.own.priceRow, isPriced: true } : prices.price(row, { counts, webSearches });
+  if (!isPriced) return { attempt, adjustment: undefined };
   return {
-    row,
+    attempt,
     adjustment: {
-      id: `adj_${row.attemptId.replace(/^att_/, "")}`,
+      id: `adj_${row.attemptId.replace(/^att_/, "")}${entries === 0 ? "" : `_${entries}`}`,
       attemptId: row.attemptId,
+      sequence: entries,
       atMs: nowMs,
       deltaNanoUsd: nanoUsd(costNanoUsd - row.costNanoUsd),
       deltaCounts: addCounts(counts, negated(row.counts)),
-      deltaWebSearches: webSearches - (row.serverToolUses["web_search_requests"] ?? 0),
+      deltaWebSearches: webSearches - attempt.webSearches,
       priceRow,
       reason: `reconciled with ${body.provider}'s figures of ${ofDay}`,
     },
@@ -163,7 +165,7 @@ async function apply({ store, usage, ledger, audit }: ReconcileOptions, entries:
   const { nowMs, principal, sourceAddress } = call;
   const details = { since: body.since, until: body.until, file: body.file, fileSha256: body.file_sha256, attempts: entries.length, deltaUsd: usd(sumOf(entries)) };
   await audit.append([{ id: newId("aud", nowMs), atMs: nowMs, action: "usage.reconcile", actor: principal.keyId, object: body.provider, details, sourceAddress }]);
-  const attemptIds = entries.map(({ row }) => row.attemptId);
+  const attemptIds = entries.map(({ attempt }) => attempt.row.attemptId);
   const before = await store.spentBy(attemptIds);
   await usage.adjust(entries.flatMap(({ adjustment }) => adjustment ?? []));
   const after = await store.spentBy(attemptIds);
@@ -198,9 +200,14 @@ function renderLine({ day: ofDay, model, ledger, provider, difference, agrees, r
     difference: renderSide(difference),
     agrees,
     reasons,
-    corrections: entries.map(({ row, adjustment }) => ({ attempt_id: row.attemptId, request_id: row.requestId, was: row.state === "unresolved" ? "unresolved" : "estimated", delta_usd: adjustment === undefined ? null : usd(adjustment.deltaNanoUsd) })),
+    corrections: entries.map(({ attempt, adjustment }) => ({ attempt_id: attempt.row.attemptId, request_id: attempt.row.requestId, was: wasOf(attempt), delta_usd: adjustment === undefined ? null : usd(adjustment.deltaNanoUsd) })),
     delta_usd: usd(sumOf(entries)),
   };
+}
+
+function wasOf({ row, isSettled }: UncertainAttempt): Knowledge {
+  if (isSettled) return "adjusted";
+  return row.state === "unresolved" ? "unresolved" : "estimated";
 }
 
 function renderSide({ counts, webSearches, cost }: Side): Readonly<Record<string, unknown>> {

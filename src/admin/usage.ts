@@ -1,6 +1,7 @@
 /** `GET /api/v1/usage`: spend by any dimension, money as decimal strings, and the ledger's own rows on request. */
 import { z } from "zod";
-import type { LedgerRow, UsageFilter, UsageGroup, UsageStore } from "../ledger/usage-store.ts";
+import type { ReconcileStore } from "../ledger/reconcile-store.ts";
+import type { Adjustment, LedgerRow, UsageFilter, UsageGroup, UsageStore } from "../ledger/usage-store.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { formatUsd, nanoUsd } from "../kernel/money.ts";
 import { addCounts, zeroCounts, type TokenCounts } from "../kernel/usage.ts";
@@ -29,11 +30,20 @@ const querySchema = z.strictObject({
     .optional(),
 });
 
+/** Where it reads. */
+export interface UsageSources {
+  readonly keys: KeyService;
+  readonly usage: UsageStore;
+  readonly adjustments: Pick<ReconcileStore, "entriesOf">;
+  /** Names of providers whose answers are simulated. */
+  readonly simulated: ReadonlySet<string>;
+}
+
 /**
- * Groups, dearest first (days in their own order), with their total and how many attempts a simulation answered; `rows=N` adds the newest N rows. The range is half open over
+ * Groups, dearest first (days in their own order), with their total and how many attempts a simulation answered; `rows=N` adds the newest N rows, each with its adjusting entries. The range is half open over
  * the time an attempt was opened; a bare date is its beginning in UTC.
  */
-export function createUsageHandler({ keys, usage, simulated }: { readonly keys: KeyService; readonly usage: UsageStore; readonly simulated: ReadonlySet<string> }): AdminHandler {
+export function createUsageHandler({ keys, usage, adjustments, simulated }: UsageSources): AdminHandler {
   return async ({ query }) => {
     const wire = parseFields(querySchema, queryObject(query));
     const filter = filterOf(wire, keys);
@@ -41,7 +51,7 @@ export function createUsageHandler({ keys, usage, simulated }: { readonly keys: 
     // Days stay in their own order; everything else is read from the top.
     if (wire.by !== "day") groups.sort((a, b) => Number(b.chargeNanoUsd > a.chargeNanoUsd) - Number(b.chargeNanoUsd < a.chargeNanoUsd) || (a.value < b.value ? -1 : 1));
     const byProvider = wire.by === "provider" ? groups : await usage.groupBy("provider", filter);
-    const rows = wire.rows === undefined ? {} : { rows: (await usage.rows(filter, wire.rows)).map(renderRow) };
+    const rows = wire.rows === undefined ? {} : { rows: await renderRows(await usage.rows(filter, wire.rows), adjustments) };
     return {
       status: 200,
       body: {
@@ -161,6 +171,15 @@ function renderCounts(counts: TokenCounts): Record<string, number> {
     cache_write_1h_tokens: counts.cacheWrite1h,
     output_tokens: counts.output,
   };
+}
+
+async function renderRows(rows: readonly LedgerRow[], adjustments: Pick<ReconcileStore, "entriesOf">): Promise<readonly Record<string, unknown>[]> {
+  const entries = await adjustments.entriesOf(rows.map(({ attemptId }) => attemptId));
+  return rows.map((row) => ({ ...renderRow(row), adjustments: (entries.get(row.attemptId) ?? []).map(renderAdjustment) }));
+}
+
+function renderAdjustment({ id, atMs, deltaNanoUsd, deltaCounts = zeroCounts, priceRow, reason }: Adjustment): Record<string, unknown> {
+  return { id, at: isoOrNull(atMs), delta_usd: formatUsd(deltaNanoUsd, moneyDigits), ...renderCounts(deltaCounts), price_row: priceRow, reason };
 }
 
 function renderRow(row: LedgerRow): Record<string, unknown> {

@@ -93,16 +93,24 @@ function tollgate(args: readonly string[], env: Record<string, string> = {}, nod
 
 describe("keys", () => {
   it("create sends every flag, with the admin key of the data folder, and prints the secret alone to standard output", async () => {
-    const outcome = await tollgate(["keys", "create", "--alias", "ci", "--user", "ada", "--models", "claude-*, gpt", "--model-alias", "fast=claude-haiku", "--duration", "30d", "--max-budget", "12.50", "--run-budget", "2", "--tags", "a,b", "--metadata", '{"x":1}', "--rpm", "60", "--model-rpm", "claude-haiku=5", "--model-tpm", "a=b=1", "--model-tpm", "c=2"]);
+    const outcome = await tollgate(["keys", "create", "--alias", "ci", "--user", "ada", "--models", "claude-*, gpt", "--model-alias", "fast=claude-haiku", "--duration", "30d", "--max-budget", "12.50", "--soft-budget", "9", "--budget-id", "developers", "--run-budget", "2", "--tags", "a,b", "--metadata", '{"x":1}', "--rpm", "60", "--model-rpm", "claude-haiku=5", "--model-tpm", "a=b=1", "--model-tpm", "c=2"]);
     expect(outcome).toMatchObject({ code: 0, stdout: "sk-new-secret\n" });
     expect(seen).toEqual([
       {
         method: "POST",
         url: "/key/generate",
         authorization: `Bearer ${adminKey}`,
-        body: { key_alias: "ci", user_id: "ada", models: ["claude-*", "gpt"], aliases: { fast: "claude-haiku" }, duration: "30d", max_budget: 12.5, run_budget_usd: 2, tags: ["a", "b"], metadata: { x: 1 }, rpm_limit: 60, model_rpm_limit: { "claude-haiku": 5 }, model_tpm_limit: { "a=b": 1, c: 2 } },
+        body: { key_alias: "ci", user_id: "ada", models: ["claude-*", "gpt"], aliases: { fast: "claude-haiku" }, duration: "30d", max_budget: 12.5, soft_budget: 9, budget_id: "developers", run_budget_usd: 2, tags: ["a", "b"], metadata: { x: 1 }, rpm_limit: 60, model_rpm_limit: { "claude-haiku": 5 }, model_tpm_limit: { "a=b": 1, c: 2 } },
       },
     ]);
+  });
+
+  it("update takes off what is named none, and nothing that is not", async () => {
+    const flags = ["--duration", "--max-budget", "--budget-duration", "--soft-budget", "--budget-id", "--run-budget", "--rpm", "--tpm", "--max-parallel"];
+    expect((await tollgate(["keys", "update", "ci", ...flags.flatMap((flag) => [flag, "none"])])).code).toBe(0);
+    expect(seen.at(-1)).toMatchObject({ url: "/key/update", body: { key: hash, duration: null, max_budget: null, budget_duration: null, soft_budget: null, budget_id: null, run_budget_usd: null, rpm_limit: null, tpm_limit: null, max_parallel_requests: null } });
+    await tollgate(["keys", "update", "ci", "--soft-budget", "0", "--alias", "none"]);
+    expect(seen.at(-1)?.body).toEqual({ key: hash, soft_budget: 0, key_alias: "none" });
   });
 
   it("list prints a table, and with --json what the gateway sent, over all pages", async () => {
@@ -117,6 +125,16 @@ describe("keys", () => {
     expect(outcome.code).toBe(0);
     expect(seen.map((one) => one.url).join(" ")).not.toMatch(/sk-clear-text/);
     expect(seen.at(-1)?.url).toBe(`/key/info?key=${createHash("sha256").update("sk-clear-text").digest("hex")}`);
+  });
+
+  it("show tells the key's own caps and those of its shared budget apart", async () => {
+    const shared = { budget_id: "developers", max_budget: 200, soft_budget: 150, budget_duration: "30d", rpm_limit: 120, tpm_limit: null, max_parallel_requests: 4 };
+    answers["GET /key/info"] = { status: 200, body: { info: { ...key, soft_budget: 9, max_budget: null, budget_duration: null, run_budget_usd: 2, budget_id: "developers", litellm_budget_table: shared } } };
+    const { stdout } = await tollgate(["keys", "show", "sk-clear-text"]);
+    expect(stdout.split("\n").map((line) => line.trim().replace(/ {2,}/, ": "))).toEqual(
+      expect.arrayContaining(["told at: 9.0000 USD", "budget of a run: 2.0000 USD", "shared budget: developers", "its budget: 200.0000 USD per 30d", "told at: 150.0000 USD per 30d", "requests/minute: 120", "requests at once: 4"]),
+    );
+    expect(stdout).not.toMatch(/^budget {2}/m);
   });
 
   it("rotate, block and revoke find the key by its alias", async () => {
@@ -137,7 +155,7 @@ describe("keys", () => {
   });
 
   it("name the flag that is wrong, with exit code 2 and before any request", async () => {
-    for (const [flag, value] of [["--duration", "soon"], ["--max-budget", "lots"], ["--rpm", "0"], ["--metadata", "[]"], ["--model-alias", "a"], ["--model-rpm", "a=0"], ["--model-tpm", "5"]] as const) {
+    for (const [flag, value] of [["--duration", "soon"], ["--max-budget", "lots"], ["--soft-budget", "-1"], ["--budget-id", " "], ["--rpm", "0"], ["--metadata", "[]"], ["--model-alias", "a"], ["--model-rpm", "a=0"], ["--model-tpm", "5"]] as const) {
       const outcome = await tollgate(["keys", "create", flag, value]);
       expect(outcome).toMatchObject({ code: 2, stderr: expect.stringContaining(flag) as unknown });
     }

@@ -10,7 +10,13 @@ const nodeMajorMin = 24;
 if (Number(process.versions.node.split(".")[0]) < nodeMajorMin) {
   console.error(`tollgate needs Node ${nodeMajorMin} or newer, and this is Node ${process.versions.node}: install a newer Node, or use \`npm start\` in the repository, which brings one along.`);
   process.exitCode = 1;
-} else {
+} else if (process.argv[2] !== "statusline" || !(await isStatusline(process.argv.slice(3)))) {
   const { runFromProcess } = await import("./program.ts");
   await runFromProcess();
+}
+
+/** Claude Code runs this one at every turn, where loading all commands would take longer than the command. */
+async function isStatusline(args: readonly string[]): Promise<boolean> {
+  const [{ runStatusline }, { processContext }] = await Promise.all([import("./statusline.ts"), import("./context.ts")]);
+  return runStatusline(args, processContext());
 }

@@ -2,6 +2,10 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { parseUsd } from "../kernel/money.ts";
 
+/** What takes a value off a key. A word, since the parser of the command line has no use for null. */
+const none = "none";
+type None = typeof none;
+
 /** Values of the flags, each checked. */
 export interface KeyFieldOptions {
   readonly alias?: string;
@@ -11,36 +15,41 @@ export interface KeyFieldOptions {
   readonly models?: readonly string[];
   readonly modelAlias?: Readonly<Record<string, string>>;
   readonly duration?: string;
-  readonly maxBudget?: number;
+  readonly maxBudget?: number | None;
   readonly budgetDuration?: string;
-  readonly runBudget?: number;
+  readonly softBudget?: number | None;
+  readonly budgetId?: string;
+  readonly runBudget?: number | None;
   readonly projects?: readonly string[];
-  readonly rpm?: number;
-  readonly tpm?: number;
-  readonly maxParallel?: number;
+  readonly rpm?: number | None;
+  readonly tpm?: number | None;
+  readonly maxParallel?: number | None;
   readonly modelRpm?: Readonly<Record<string, number>>;
   readonly modelTpm?: Readonly<Record<string, number>>;
   readonly tags?: readonly string[];
   readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
-/** Adds the flags. */
+/** Adds the flags, with a word about `none` to the help. */
 export function addKeyFields(command: Command): Command {
   return command
+    .addHelpText("after", "\nnone in place of an amount, a count, a span or --budget-id takes it off the key.")
     .option("--alias <name>", "a name for it, unique")
     .option("--user <id>", "whose it is")
     .option("--team <id>", "the team it is billed to")
     .option("--organization <id>", "the organization it is billed to")
     .option("--models <names>", "models it may use, separated by commas; * as a wildcard; without it: all", commaList)
     .option("--model-alias <from=to>", "a name this key may ask for, and the model it gets; may be repeated", modelAlias)
-    .option("--duration <span>", "its lifetime, like 12h, 30d, 1mo; without it: no end", span)
-    .option("--max-budget <usd>", "a spending cap in US dollars", dollars)
-    .option("--budget-duration <span>", "after how long the cap starts afresh, like 1d, 30d, 1mo", span)
+    .option("--duration <span>", "its lifetime, like 12h, 30d, 1mo; without it: no end", orNone(span))
+    .option("--max-budget <usd>", "a spending cap in US dollars", orNone(dollars))
+    .option("--budget-duration <span>", "after how long the cap starts afresh, like 1d, 30d, 1mo", orNone(span))
+    .option("--soft-budget <usd>", "US dollars at which you are told, once per --budget-duration; nothing is refused", orNone(dollars))
+    .option("--budget-id <id>", "a budget of /budget/new, from which it has the caps and limits that it has none of its own for", orNone(nameText))
     .option("--projects <names>", "projects it may spend for, separated by commas; without it: all", commaList)
-    .option("--run-budget <usd>", "a spending cap for each run, that is for each session id", dollars)
-    .option("--rpm <count>", "requests a minute", positiveInteger)
-    .option("--tpm <count>", "tokens a minute", positiveInteger)
-    .option("--max-parallel <count>", "requests at once", positiveInteger)
+    .option("--run-budget <usd>", "a spending cap for each run, that is for each session id", orNone(dollars))
+    .option("--rpm <count>", "requests a minute", orNone(positiveInteger))
+    .option("--tpm <count>", "tokens a minute", orNone(positiveInteger))
+    .option("--max-parallel <count>", "requests at once", orNone(positiveInteger))
     .option("--model-rpm <model=count>", "requests a minute of one model; may be repeated", modelCount)
     .option("--model-tpm <model=count>", "tokens a minute of one model; may be repeated", modelCount)
     .option("--tags <names>", "labels for reports, separated by commas", commaList)
@@ -56,20 +65,37 @@ export function keyFields(options: KeyFieldOptions): Readonly<Record<string, unk
     organization_id: options.organization,
     models: options.models,
     aliases: options.modelAlias,
-    duration: options.duration,
-    max_budget: options.maxBudget,
-    budget_duration: options.budgetDuration,
-    run_budget_usd: options.runBudget,
+    duration: sent(options.duration),
+    max_budget: sent(options.maxBudget),
+    budget_duration: sent(options.budgetDuration),
+    soft_budget: sent(options.softBudget),
+    budget_id: sent(options.budgetId),
+    run_budget_usd: sent(options.runBudget),
     allowed_projects: options.projects,
-    rpm_limit: options.rpm,
-    tpm_limit: options.tpm,
-    max_parallel_requests: options.maxParallel,
+    rpm_limit: sent(options.rpm),
+    tpm_limit: sent(options.tpm),
+    max_parallel_requests: sent(options.maxParallel),
     model_rpm_limit: options.modelRpm,
     model_tpm_limit: options.modelTpm,
     tags: options.tags,
     metadata: options.metadata,
   };
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
+
+/** The flag's own reading, or the word that takes a value off. */
+function orNone<Value>(read: (text: string) => Value): (text: string) => Value | None {
+  return (text) => (text === none ? none : read(text));
+}
+
+/** As the gateway takes it: null for what is taken off. */
+function sent<Value>(value: Value): Exclude<Value, None> | null {
+  return value === none ? null : (value as Exclude<Value, None>);
+}
+
+function nameText(text: string): string {
+  if (text.trim() === "") throw new InvalidArgumentError("It must not be empty.");
+  return text.trim();
 }
 
 /** Parts between commas, trimmed, empty ones left out. */

@@ -157,7 +157,6 @@ function stateOf(key: JsonObject, nowMs: number): string {
 
 function renderKey(key: JsonObject, nowMs: number, output: Output): string {
   const json = (value: unknown): string => (Object.keys(objectOf(value)).length === 0 ? "" : JSON.stringify(value));
-  const limit = (value: unknown): string => (value === null || value === undefined ? "" : textOf(value));
   return renderFacts(
     [
       ["id", tokenOf(key)],
@@ -170,10 +169,14 @@ function renderKey(key: JsonObject, nowMs: number, output: Output): string {
       ["models", listOf(key.models).map(textOf).join(", ") || "all"],
       ["model aliases", json(key.aliases)],
       ["spend", `${formatDollars(textOf(key.spend) || "0")} USD`],
-      ["budget", limit(key.max_budget) === "" ? "" : `${formatDollars(textOf(key.max_budget))} USD${textOf(key.budget_duration) === "" ? "" : ` per ${textOf(key.budget_duration)}`}`],
-      ["requests/minute", limit(key.rpm_limit)],
-      ["tokens/minute", limit(key.tpm_limit)],
-      ["requests at once", limit(key.max_parallel_requests)],
+      ["budget", amountOf(key.max_budget, textOf(key.budget_duration))],
+      ["told at", amountOf(key.soft_budget, textOf(key.budget_duration))],
+      ["budget of a run", amountOf(key.run_budget_usd, "")],
+      ["shared budget", textOf(key.budget_id)],
+      ...sharedFacts(objectOf(key.litellm_budget_table)),
+      ["requests/minute", textOf(key.rpm_limit)],
+      ["tokens/minute", textOf(key.tpm_limit)],
+      ["requests at once", textOf(key.max_parallel_requests)],
       ["tags", listOf(key.tags).map(textOf).join(", ")],
       ["metadata", json(key.metadata)],
       ["expires", formatInstant(textOf(key.expires)) || "never"],
@@ -181,4 +184,21 @@ function renderKey(key: JsonObject, nowMs: number, output: Output): string {
     ],
     output,
   );
+}
+
+/** Where the key has none of its own. */
+function sharedFacts(shared: JsonObject): readonly (readonly [string, string])[] {
+  return [
+    ["  its budget", amountOf(shared.max_budget, textOf(shared.budget_duration))],
+    ["  told at", amountOf(shared.soft_budget, textOf(shared.budget_duration))],
+    ["  requests/minute", textOf(shared.rpm_limit)],
+    ["  tokens/minute", textOf(shared.tpm_limit)],
+    ["  requests at once", textOf(shared.max_parallel_requests)],
+  ];
+}
+
+/** Empty for none. */
+function amountOf(dollars: unknown, duration: string): string {
+  const amount = textOf(dollars);
+  return amount === "" ? "" : `${formatDollars(amount)} USD${duration === "" ? "" : ` per ${duration}`}`;
 }

@@ -1,10 +1,12 @@
 /**
  * `tollgate statusline`: one line for Claude Code's `statusLine` setting, which runs a command at every turn and shows what it prints. It
- * asks the gateway at most once a minute, and never fails loudly: a status line is no place for errors.
+ * asks the gateway at most once a minute, and never fails loudly: a status line is no place for errors. It runs so often that it is started
+ * without the rest of the command line, so this file must import little.
  */
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { styleText } from "node:util";
 import type { Command } from "commander";
 import { Secret } from "../kernel/secret.ts";
 import { gatewayClient } from "./client.ts";
@@ -36,10 +38,31 @@ export function addStatuslineCommand(program: Command, context: CliContext): voi
     .command("statusline")
     .description("Print what is spent and left of your budget, for the statusLine setting of Claude Code.")
     .option("--key-file <file>", "file that holds your key (else ANTHROPIC_AUTH_TOKEN, ANTHROPIC_API_KEY)")
-    .action(async (options: StatuslineOptions) => {
-      const line = await statusline(options, context).catch(() => "");
-      if (line !== "") context.output.print(line);
-    });
+    .action(async (options: StatuslineOptions) => printStatusline(options, context));
+}
+
+/**
+ * The command by itself, several times as fast as the whole program takes to load.
+ *
+ * @param args what stands behind the command's name
+ * @returns false when they ask for something else than the line; nothing is printed then
+ */
+export async function runStatusline(args: readonly string[], context: CliContext): Promise<boolean> {
+  const [flag, file, ...more] = args.length === 1 ? args[0]!.split(/(?<=^--key-file)=/) : args;
+  if (flag !== undefined && (flag !== "--key-file" || file === undefined || file === "" || more.length > 0)) return false;
+  await printStatusline(file === undefined ? {} : { keyFile: file }, context);
+  return true;
+}
+
+async function printStatusline(options: StatuslineOptions, context: CliContext): Promise<void> {
+  const line = await statusline(options, context).catch(() => "");
+  if (line !== "") context.output.print(line);
+}
+
+/** Who shows the line reads it from a pipe and passes colours on to the terminal. */
+function coloursOf({ env, output }: CliContext): Pick<Output, "style"> {
+  const isPlain = [env.NO_COLOR, env.NODE_DISABLE_COLORS].some((value) => value !== undefined && value !== "");
+  return isPlain ? output : { style: (format, text) => styleText(format, text, { validateStream: false }) };
 }
 
 async function statusline(options: StatuslineOptions, context: CliContext): Promise<string> {
@@ -51,12 +74,12 @@ async function statusline(options: StatuslineOptions, context: CliContext): Prom
   const cache = cacheFile(context, `${url} ${key.reveal()} ${session}`);
   const nowMs = context.clock.now();
   const known = await readCache(cache);
-  if (known !== undefined && nowMs - known.atMs >= 0 && nowMs - known.atMs < freshMs) return renderStatus(known.me, context.output);
+  if (known !== undefined && nowMs - known.atMs >= 0 && nowMs - known.atMs < freshMs) return renderStatus(known.me, coloursOf(context));
   const me = await ask(url, key, path);
   // The last answer is better than none, and a gateway that does not answer is not asked again at once.
   const shown = me ?? known?.me ?? {};
   await writeCache(cache, { atMs: nowMs, me: shown });
-  return renderStatus(shown, context.output);
+  return renderStatus(shown, coloursOf(context));
 }
 
 /** The gateway's root behind an address that a client of some cloud was given. */

@@ -106,10 +106,12 @@ export interface LedgerRow {
   readonly loss: string;
 }
 
-/** A later correction of an ended attempt, dated by its own time. The attempt's own row is never changed, and reports show both summed. */
+/** A later correction of an ended attempt, dated by its own time. The attempt's own row and earlier entries are never changed, and reports show all summed. */
 export interface Adjustment {
   readonly id: string;
   readonly attemptId: string;
+  /** How many entries the attempt had when this one was worked out; absent: none. */
+  readonly sequence?: number;
   readonly atMs: number;
   readonly deltaNanoUsd: NanoUsd;
   /** Differences of counts, where those were wrong or unknown too; absent: none. */
@@ -140,7 +142,7 @@ export interface UsageStore {
   spendByKey(keyIds: readonly string[]): Promise<ReadonlyMap<string, NanoUsd>>;
   /** Closed rows whose cost is provisional and has not been adjusted, oldest first; those behind an attempt's id when it is given. */
   provisionalRows(limit: number, afterAttemptId?: string): Promise<readonly LedgerRow[]>;
-  /** Writes corrections; idempotent by attempt. */
+  /** Writes corrections; one whose attempt has more entries than its `sequence` says was worked out from what no longer holds, and is passed over. */
   adjust(adjustments: readonly Adjustment[]): Promise<void>;
   unresolvedCount(): Promise<number>;
 }

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { ledgerRow } from "../../test/support/memory-usage-store.ts";
 import { nanoUsd } from "../kernel/money.ts";
 import { addCounts, zeroCounts, type TokenCounts } from "../kernel/usage.ts";
-import type { BilledGroup } from "../ledger/reconcile-store.ts";
+import type { BilledGroup, UncertainAttempt } from "../ledger/reconcile-store.ts";
 import type { LedgerRow } from "../ledger/usage-store.ts";
 import { split } from "./amounts.ts";
 import { compareBill, type ComparedLine, type CompareInput } from "./compare.ts";
@@ -16,8 +16,25 @@ const model = "claude-opus-4-8";
 const counts = (input: number, output = 0): TokenCounts => ({ ...zeroCounts, input, output });
 const bill = (used: TokenCounts, members: Partial<BillLine> = {}): BillLine => ({ day, model, counts: used, webSearches: 0, costNanoUsd: nanoUsd(0n), roundingNanoUsd: nanoUsd(0n), entries: 1, ...members });
 const group = (members: Partial<BilledGroup>): BilledGroup => ({ day, model, knowledge: "reported", attempts: 1, overMidnight: 0, counts: zeroCounts, webSearches: 0, costNanoUsd: nanoUsd(0n), ...members });
-const row = (members: Partial<LedgerRow>): LedgerRow => ledgerRow({ openedAtMs: Date.parse(`${day}T10:00Z`), requestBytes: 10_000, servedModel: model, counts: zeroCounts, costNanoUsd: nanoUsd(0n), ...members });
-const unresolvedRow = (attemptId: string, hold: bigint): LedgerRow => row({ attemptId, state: "unresolved", source: "unresolved", servedModel: "", holdNanoUsd: nanoUsd(hold) });
+/** An attempt in doubt; `settled` is what an earlier file made of it. */
+function doubtful(members: Partial<LedgerRow>, settled?: TokenCounts): UncertainAttempt {
+  const row = ledgerRow({ openedAtMs: Date.parse(`${day}T10:00Z`), requestBytes: 10_000, servedModel: model, counts: zeroCounts, costNanoUsd: nanoUsd(0n), ...members });
+  const own = { counts: row.counts, webSearches: 0, costNanoUsd: row.costNanoUsd, priceRow: row.priceRow };
+  return { row: { ...row, counts: settled ?? row.counts }, webSearches: 0, own, entries: settled === undefined ? 0 : 1, isSettled: settled !== undefined };
+}
+const unresolvedRow = (attemptId: string, hold: bigint, settled?: TokenCounts): UncertainAttempt => doubtful({ attemptId, state: "unresolved", source: "unresolved", servedModel: "", holdNanoUsd: nanoUsd(hold) }, settled);
+/** The groups of what is in doubt, as the store would have them. */
+function groupsOf(attempts: readonly UncertainAttempt[]): readonly BilledGroup[] {
+  const kinds = Map.groupBy(attempts, ({ row, isSettled }) => (isSettled ? "adjusted" : row.state === "unresolved" ? "unresolved" : "estimated"));
+  return [...kinds].map(([knowledge, members]) => group({ knowledge, attempts: members.length, counts: members.reduce((sum, { row }) => addCounts(sum, row.counts), zeroCounts) }));
+}
+/** The attempts after the corrections of a line. */
+function settledBy(attempts: readonly UncertainAttempt[], { corrections }: ComparedLine): readonly UncertainAttempt[] {
+  return attempts.map((attempt) => {
+    const found = corrections.find((each) => each.attempt === attempt);
+    return found === undefined ? attempt : { ...attempt, row: { ...attempt.row, counts: found.counts }, entries: attempt.entries + 1, isSettled: !found.isOwn };
+  });
+}
 
 function compare(input: Partial<CompareInput>): ComparedLine {
   const lines = compareBill({ kind: "usage", bill: [], groups: [], uncertain: [], canonicalName: (name) => name.replace(/-\d{8}$/, ""), webSearchCost: (_, uses) => BigInt(uses) * 10n, today: "2026-10-09", ...input });
@@ -25,7 +42,7 @@ function compare(input: Partial<CompareInput>): ComparedLine {
 }
 
 const codes = ({ reasons }: ComparedLine): readonly string[] => reasons.map(({ code }) => code);
-const corrected = ({ corrections }: ComparedLine): readonly (readonly [string, number, number])[] => corrections.map(({ row: { attemptId }, counts: { input, output } }) => [attemptId, input, output]);
+const corrected = ({ corrections }: ComparedLine): readonly (readonly [string, number, number])[] => corrections.map(({ attempt: { row: { attemptId } }, counts: { input, output } }) => [attemptId, input, output]);
 
 describe("a file of usage", () => {
   it("agrees when every kind of token does, whatever the spelling of the model", () => {
@@ -52,7 +69,7 @@ describe("a file of usage", () => {
   });
 
   it("leaves estimates that fit as they are, and corrects those that cannot be right", () => {
-    const estimate = row({ attemptId: "att_e", source: "estimated", counts: counts(50, 5), costNanoUsd: nanoUsd(10n) });
+    const estimate = doubtful({ attemptId: "att_e", source: "estimated", counts: counts(50, 5), costNanoUsd: nanoUsd(10n) });
     const groups = [group({ counts: counts(100) }), group({ knowledge: "estimated", counts: counts(50, 5) })];
     const beside = compare({ bill: [bill(counts(170, 5))], groups: [...groups, group({ knowledge: "unresolved" })], uncertain: [estimate, unresolvedRow("att_a", 5n)] });
     expect([codes(beside), corrected(beside)]).toEqual([["unresolved", "estimated"], [["att_a", 20, 0]]]);
@@ -82,25 +99,50 @@ describe("a file of usage", () => {
     expect(codes(compare({ bill: [bill(counts(7))], groups: [group({ counts: counts(6) })] }))).toEqual(["unexplained"]);
   });
 
-  it("settles with its corrections all that it corrects", () => {
+  it("corrects again what an earlier file settled, when a later one says otherwise", () => {
+    const uncertain = [unresolvedRow("att_a", 1n, counts(10)), unresolvedRow("att_b", 3n, counts(30))];
+    const later = compare({ bill: [bill(counts(80, 4))], groups: groupsOf(uncertain), uncertain });
+    expect([codes(later), corrected(later)]).toEqual([["adjusted"], [["att_a", 20, 1], ["att_b", 60, 3]]]);
+    expect(later.reasons[0]!.text).toContain("2 attempts here that earlier figures have settled, which these would correct");
+    const same = compare({ bill: [bill(counts(40))], groups: groupsOf(uncertain), uncertain });
+    expect([same.agrees, same.reasons, same.corrections]).toEqual([true, [], []]);
+  });
+
+  it("gives an estimate back its own figures when a later file bears them out", () => {
+    const settled = doubtful({ attemptId: "att_e", source: "estimated", counts: counts(50, 5), costNanoUsd: nanoUsd(10n) }, counts(40, 9));
+    const line = compare({ bill: [bill(counts(50, 5))], groups: groupsOf([settled]), uncertain: [settled] });
+    expect([corrected(line), line.corrections.map(({ isOwn }) => isOwn)]).toEqual([[["att_e", 50, 5]], [true]]);
+  });
+
+  it("leaves what was settled when a later file proves nothing", () => {
+    const uncertain = [unresolvedRow("att_a", 1n, counts(30))];
+    const groups = [group({ counts: counts(100) }), ...groupsOf(uncertain)];
+    expect(compare({ bill: [bill(counts(90))], groups, uncertain })).toMatchObject({ corrections: [], agrees: false });
+    expect(codes(compare({ bill: [bill(counts(90))], groups, uncertain }))).toEqual(["adjusted", "less_than_reported"]);
+    expect(codes(compare({ bill: [bill(counts(10_101))], groups, uncertain }))).toEqual(["adjusted", "implausible"]);
+  });
+
+  it("settles with its corrections all that it corrects, and after a corrected file everything is as if that had been the first", () => {
     const tokens = fc.nat(500);
     const vector = fc.record({ input: tokens, cacheRead: tokens, cacheWrite5m: tokens, cacheWrite1h: tokens, output: tokens });
-    const input = fc.record({ reported: vector, billed: vector, estimates: fc.array(vector, { maxLength: 3 }), holds: fc.array(fc.bigInt(0n, 9n), { maxLength: 3 }) });
+    const input = fc.record({ reported: vector, files: fc.tuple(vector, vector), estimates: fc.array(vector, { maxLength: 3 }), holds: fc.array(fc.bigInt(0n, 9n), { maxLength: 3 }) });
     fc.assert(
-      fc.property(input, ({ reported, billed, estimates, holds }) => {
-        const estimated = estimates.map((each, index) => row({ attemptId: `att_e${index}`, source: "estimated", counts: each, costNanoUsd: nanoUsd(BigInt(index)) }));
-        const unresolved = holds.map((hold, index) => unresolvedRow(`att_u${index}`, hold));
-        const sum = estimates.reduce(addCounts, zeroCounts);
-        const groups = [group({ counts: reported }), ...(estimates.length > 0 ? [group({ knowledge: "estimated", attempts: estimates.length, counts: sum })] : []), ...(holds.length > 0 ? [group({ knowledge: "unresolved", attempts: holds.length })] : [])];
-        const line = compare({ bill: [bill(billed)], groups, uncertain: [...estimated, ...unresolved] });
-        expect(line.agrees || line.reasons.length > 0).toBe(true);
-        if (line.corrections.length === 0) return;
-        expect(unresolved.every(({ attemptId }) => line.corrections.some((each) => each.row.attemptId === attemptId))).toBe(true);
-        const settled = line.corrections.reduce((total, each) => addCounts(total, each.counts), zeroCounts);
-        const untouched = estimated.filter(({ attemptId }) => !line.corrections.some((each) => each.row.attemptId === attemptId));
-        const next = untouched.length > 0 ? [group({ knowledge: "estimated", attempts: untouched.length, counts: untouched.reduce((total, each) => addCounts(total, each.counts), zeroCounts) })] : [];
-        const again = compare({ bill: [bill(billed)], groups: [group({ counts: reported }), group({ knowledge: "adjusted", attempts: line.corrections.length, counts: settled }), ...next], uncertain: untouched });
-        expect([again.agrees, again.corrections, again.reasons]).toEqual([true, [], []]);
+      fc.property(input, ({ reported, files, estimates, holds }) => {
+        const estimated = estimates.map((each, index) => doubtful({ attemptId: `att_e${index}`, source: "estimated", counts: each, costNanoUsd: nanoUsd(BigInt(index)) }));
+        const fresh = [...estimated, ...holds.map((hold, index) => unresolvedRow(`att_u${index}`, hold))];
+        const read = (billed: TokenCounts, uncertain: readonly UncertainAttempt[]): ComparedLine => compare({ bill: [bill(billed)], groups: [group({ counts: reported }), ...groupsOf(uncertain)], uncertain });
+        const first = read(files[0], fresh);
+        expect(first.agrees || first.reasons.length > 0).toBe(true);
+        const after = settledBy(fresh, first);
+        if (first.corrections.length > 0) {
+          expect(after.every(({ row, isSettled }) => row.state !== "unresolved" || isSettled)).toBe(true);
+          const again = read(files[0], after);
+          expect([again.agrees, again.corrections, again.reasons]).toEqual([true, [], []]);
+        }
+        const [direct, later] = [read(files[1], fresh), read(files[1], after)];
+        const figures = (attempts: readonly UncertainAttempt[]): unknown => attempts.map(({ row }) => row.counts);
+        const isProof = direct.corrections.length > 0 || direct.agrees;
+        expect(figures(settledBy(after, later))).toEqual(figures(isProof ? settledBy(fresh, direct) : after));
       }),
       { numRuns: 500 },
     );

@@ -2,7 +2,7 @@
  * Holds the ledger against a provider's bill, day by day and model by model, and names every difference. Pure: it says which attempts
  * would have to be corrected to what, and corrects nothing.
  */
-import type { BilledGroup } from "../ledger/reconcile-store.ts";
+import type { BilledGroup, UncertainAttempt } from "../ledger/reconcile-store.ts";
 import type { LedgerRow } from "../ledger/usage-store.ts";
 import { addCounts, zeroCounts, type TokenCounts } from "../kernel/usage.ts";
 import { webSearchModel, type BillKind, type BillLine } from "./provider-bill.ts";
@@ -29,9 +29,11 @@ export interface LedgerSide extends Side {
 
 /** What an attempt used by the provider's figures. */
 export interface Correction {
-  readonly row: LedgerRow;
+  readonly attempt: UncertainAttempt;
   readonly counts: TokenCounts;
   readonly webSearches: number;
+  /** The attempt's own figures were right, and earlier entries that changed them were not. */
+  readonly isOwn: boolean;
 }
 
 /** One day and model, held against each other. */
@@ -55,8 +57,8 @@ export interface CompareInput {
   readonly kind: BillKind;
   readonly bill: readonly BillLine[];
   readonly groups: readonly BilledGroup[];
-  /** All attempts of the groups that are estimated or unresolved. */
-  readonly uncertain: readonly LedgerRow[];
+  /** All attempts of the groups that ended with an estimate or nothing known, settled since or not. */
+  readonly uncertain: readonly UncertainAttempt[];
   /** The name that all spellings of a model share. */
   readonly canonicalName: (model: string) => string;
   /** Nano-USD that the ledger's cost of a model has in it for searches of the web. */
@@ -87,7 +89,7 @@ export interface Cell {
   unresolvedAttempts: number;
   adjustedAttempts: number;
   overMidnight: number;
-  readonly rows: LedgerRow[];
+  readonly uncertain: UncertainAttempt[];
 }
 
 const nothing: Side = { counts: zeroCounts, webSearches: 0, cost: 0n };
@@ -98,7 +100,7 @@ function cellsOf({ kind, bill, groups, uncertain, canonicalName, webSearchCost }
     const id = `${day} ${model}`;
     let cell = cells.get(id);
     if (cell === undefined) {
-      cell = { day, model, known: nothing, estimated: nothing, provider: nothing, entries: 0, rounding: 0n, attempts: 0, estimatedAttempts: 0, unresolvedAttempts: 0, adjustedAttempts: 0, overMidnight: 0, rows: [] };
+      cell = { day, model, known: nothing, estimated: nothing, provider: nothing, entries: 0, rounding: 0n, attempts: 0, estimatedAttempts: 0, unresolvedAttempts: 0, adjustedAttempts: 0, overMidnight: 0, uncertain: [] };
       cells.set(id, cell);
     }
     return cell;
@@ -116,7 +118,7 @@ function cellsOf({ kind, bill, groups, uncertain, canonicalName, webSearchCost }
     // A file of costs lists searches by themselves.
     if (searchCost > 0n) at(group.day, webSearchModel).known = sum(at(group.day, webSearchModel).known, { ...nothing, cost: searchCost });
   }
-  for (const row of uncertain) at(dayOfRow(row), canonicalName(row.servedModel === "" ? row.upstreamModel : row.servedModel)).rows.push(row);
+  for (const attempt of uncertain) at(dayOfRow(attempt.row), canonicalName(attempt.row.servedModel === "" ? attempt.row.upstreamModel : attempt.row.servedModel)).uncertain.push(attempt);
   return cells;
 }
 
@@ -164,24 +166,49 @@ function lineOf(cell: Cell, { kind, today }: CompareInput, cells: ReadonlyMap<st
 /**
  * What is left when all that was reported is taken off the provider's figures was used by attempts that are not sure: by the
  * unresolved alone where the estimates fit beside it, else by all of them. Less than nothing proves nothing.
+ *
+ * Attempts that an earlier file settled are as unsure as they were, and are judged by what the gateway itself knew of them: after a
+ * corrected file the ledger is what it would be had that file been the first.
  */
-function correctionsOf(cell: Cell): { readonly corrections: readonly Correction[]; readonly isImplausible: boolean } {
+function correctionsOf({ uncertain, known, estimated, provider }: Cell): { readonly corrections: readonly Correction[]; readonly isImplausible: boolean } {
   const none = { corrections: [], isImplausible: false };
-  const left = minus(amountsOf(cell.provider, "usage"), amountsOf(cell.known, "usage"));
-  const beside = minus(left, amountsOf(cell.estimated, "usage"));
-  const unresolved = cell.rows.filter(({ state }) => state === "unresolved");
-  const isOnlyUnresolved = unresolved.length > 0 && beside.every((amount) => amount >= 0n);
-  const total = isOnlyUnresolved ? beside : left;
-  if (cell.rows.length === 0 || (unresolved.length === 0 && isZero(beside, 0n)) || total.some((amount) => amount < 0n)) return none;
-  const rows = isOnlyUnresolved ? unresolved : cell.rows;
+  const unresolved = uncertain.filter(({ row }) => row.state === "unresolved");
+  const estimates = uncertain.filter(({ row }) => row.state !== "unresolved");
+  const certain = minus(amountsOf(sum(known, estimated), "usage"), totalOf(uncertain.map(currentOf)));
+  const left = minus(amountsOf(provider, "usage"), certain);
+  const beside = minus(left, totalOf(estimates.map(ownOf)));
+  const isOwnRight = unresolved.length > 0 ? beside.every((amount) => amount >= 0n) : isZero(beside, 0n);
+  const [sharers, total] = isOwnRight ? [unresolved, beside] : [uncertain, left];
+  if (uncertain.length === 0 || total.some((amount) => amount < 0n)) return none;
   // A token stands for at least a byte of the request; more than that came from elsewhere.
-  if (total.slice(0, 4).reduce((all, tokens) => all + tokens, 0n) > rows.reduce((bytes, { requestBytes }) => bytes + BigInt(requestBytes), 0n)) return { corrections: [], isImplausible: true };
-  const shares = total.map((amount) => split(amount, rows.map(({ state, holdNanoUsd, costNanoUsd }) => (state === "unresolved" ? holdNanoUsd : costNanoUsd))));
-  const corrections = rows.map((row, index): Correction => {
-    const { counts, webSearches } = sideOf(shares.map((share) => share[index]!), "usage");
-    return { row, counts, webSearches };
-  });
-  return { corrections, isImplausible: false };
+  if (total.slice(0, 4).reduce((all, tokens) => all + tokens, 0n) > sharers.reduce((bytes, { row }) => bytes + BigInt(row.requestBytes), 0n)) return { corrections: [], isImplausible: true };
+  const shares = total.map((amount) => split(amount, sharers.map(({ row, own }) => (row.state === "unresolved" ? row.holdNanoUsd : own.costNanoUsd))));
+  const shared = sharers.map((attempt, index) => correctionTo(attempt, shares.map((share) => share[index]!)));
+  const restored = isOwnRight ? estimates.map((attempt) => correctionTo(attempt, ownOf(attempt))) : [];
+  return { corrections: [...shared, ...restored].filter(isNew), isImplausible: false };
+}
+
+function correctionTo(attempt: UncertainAttempt, amounts: Amounts): Correction {
+  const { counts, webSearches } = sideOf(amounts, "usage");
+  return { attempt, counts, webSearches, isOwn: attempt.row.state !== "unresolved" && isZero(minus(amounts, ownOf(attempt)), 0n) };
+}
+
+/** False where nothing changes: the ledger has these figures, and knows that they are the attempt's. */
+function isNew({ attempt, counts, webSearches }: Correction): boolean {
+  const isOpen = attempt.row.state === "unresolved" && !attempt.isSettled;
+  return isOpen || !isZero(minus(amountsOf({ counts, webSearches, cost: 0n }, "usage"), currentOf(attempt)), 0n);
+}
+
+function currentOf({ row, webSearches }: UncertainAttempt): Amounts {
+  return amountsOf({ counts: row.counts, webSearches, cost: 0n }, "usage");
+}
+
+function ownOf({ own }: UncertainAttempt): Amounts {
+  return amountsOf({ ...own, cost: 0n }, "usage");
+}
+
+function totalOf(each: readonly Amounts[]): Amounts {
+  return each.reduce(plus, amountsOf(nothing, "usage"));
 }
 
 /** Differences of the same model on the day before and after, the provider's less the ledger's. */

@@ -4,7 +4,7 @@ import type { Cell } from "./compare.ts";
 import type { BillKind } from "./provider-bill.ts";
 
 /** The closed list. */
-export type ReasonCode = "rounding" | "unresolved" | "estimated" | "missing_here" | "missing_there" | "price" | "over_midnight" | "day_not_over" | "implausible" | "less_than_reported" | "unexplained";
+export type ReasonCode = "rounding" | "unresolved" | "estimated" | "adjusted" | "missing_here" | "missing_there" | "price" | "over_midnight" | "day_not_over" | "implausible" | "less_than_reported" | "unexplained";
 
 export interface Reason {
   readonly code: ReasonCode;
@@ -34,6 +34,7 @@ export function reasonsFor(findings: Findings): readonly Reason[] {
   if (agrees && !isExact) reasons.push({ code: "rounding", text: "the file's own rounding leaves this open" });
   if (cell.unresolvedAttempts > 0) reasons.push(unresolved(findings));
   if (cell.estimatedAttempts > 0 && !agrees) reasons.push(estimated(findings));
+  if (cell.adjustedAttempts > 0 && !agrees) reasons.push(adjusted(findings));
   if (!agrees) reasons.push(...differences(findings));
   if (!agrees && reasons.length === 0) reasons.push({ code: "unexplained", text: "nothing in the ledger explains this" });
   return reasons;
@@ -62,6 +63,11 @@ function unresolved({ cell, kind, corrected, agrees }: Findings): Reason {
 function estimated({ cell, corrected }: Findings): Reason {
   const attempts = `${cell.estimatedAttempts} estimated ${cell.estimatedAttempts === 1 ? "attempt" : "attempts"} here`;
   return { code: "estimated", text: corrected > 0 ? `${attempts}, whose estimates may be off by it` : attempts };
+}
+
+function adjusted({ cell, corrected }: Findings): Reason {
+  const attempts = `${cell.adjustedAttempts} ${cell.adjustedAttempts === 1 ? "attempt" : "attempts"} here that earlier figures have settled`;
+  return { code: "adjusted", text: corrected > 0 ? `${attempts}, which these would correct` : attempts };
 }
 
 function percent({ known, estimated, provider }: Cell): string {

@@ -65,22 +65,35 @@ export interface Run {
   readonly workFolder: string;
 }
 
-/** Runs a client in print mode to its end. Never rejects for what the client does; at the timeout its process group is killed. */
-export function runClaude(client: ClaudeCode, options: RunOptions): Promise<Run> {
-  const home = mkdtempSync(join(options.folder, "home-"));
-  const workFolder = mkdtempSync(join(options.folder, "work-"));
-  if (options.settings !== undefined) {
+/** What a client is started in. */
+export interface Surroundings {
+  readonly home: string;
+  readonly workFolder: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** An empty home with the given settings, an empty working directory, and an environment that has nothing else in it. */
+export function makeSurroundings({ folder, settings, env, isTrafficAllowed }: Pick<RunOptions, "folder" | "settings" | "env" | "isTrafficAllowed">): Surroundings {
+  const home = mkdtempSync(join(folder, "home-"));
+  const workFolder = mkdtempSync(join(folder, "work-"));
+  if (settings !== undefined) {
     mkdirSync(join(home, ".claude"));
-    writeFileSync(join(home, ".claude", "settings.json"), JSON.stringify(options.settings));
+    writeFileSync(join(home, ".claude", "settings.json"), JSON.stringify(settings));
   }
-  const env = {
+  const whole = {
     PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`,
     HOME: home,
     SHELL: "/bin/bash",
-    TMPDIR: options.folder,
-    ...(options.isTrafficAllowed === true ? {} : { CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1" }),
-    ...options.env,
+    TMPDIR: folder,
+    ...(isTrafficAllowed === true ? {} : { CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1" }),
+    ...env,
   };
+  return { home, workFolder, env: whole };
+}
+
+/** Runs a client in print mode to its end. Never rejects for what the client does; at the timeout its process group is killed. */
+export function runClaude(client: ClaudeCode, options: RunOptions): Promise<Run> {
+  const { home, workFolder, env } = makeSurroundings(options);
   const [program, ...first] = client.command;
   const startedAt = performance.now();
   const child = spawn(program!, [...first, "-p", options.prompt, ...(options.args ?? [])], { cwd: workFolder, env, stdio: ["ignore", "pipe", "pipe"], detached: true });

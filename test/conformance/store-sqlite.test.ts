@@ -5,6 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
 import { manualClock, systemClock } from "../../src/kernel/clock.ts";
+import { initialSchema } from "../../src/store/migrations/0001-initial.ts";
+import { adjustedCounts } from "../../src/store/migrations/0005-adjusted-counts.ts";
+import { payerColumns } from "../../src/store/migrations/0007-who-pays.ts";
+import { adjustingEntries } from "../../src/store/migrations/0013-adjusting-entries.ts";
 import { schemaVersion } from "../../src/store/migrations/migrate.ts";
 import { SqlDatabase, sqlScript } from "../../src/store/sql.ts";
 import { sqliteBooks } from "../../src/store/sqlite/books.ts";
@@ -113,10 +117,38 @@ describe("schema", () => {
     const opening = openingOf();
     await stores.books.openEntry(opening);
     await stores.books.closeEntry(closingOf(opening.attemptId));
-    void sql.run`INSERT INTO adjustments (attempt_id, id, at_ms, delta_nano_usd, price_row, reason) VALUES (${opening.attemptId}, 'adj_1', 0, 1, '', '')`;
+    const write = (delta: number): number => Number(sql.run`REPLACE INTO adjusting_entries (attempt_id, sequence, id, at_ms, delta_nano_usd, price_row, reason) VALUES (${opening.attemptId}, 0, 'adj_1', 0, ${delta}, '', '')`);
+    expect([write(1), write(2)]).toEqual([1, 0]);
+    expect(sql.rows`SELECT delta_nano_usd FROM adjusting_entries UNION ALL SELECT delta_nano_usd FROM adjustments`).toEqual([{ delta_nano_usd: 1n }, { delta_nano_usd: 1n }]);
+    expect(() => sql.run`UPDATE adjusting_entries SET delta_nano_usd = 0`).toThrow("append-only");
+    expect(() => sql.run`DELETE FROM adjusting_entries`).toThrow("append-only");
     expect(() => sql.run`UPDATE adjustments SET delta_nano_usd = 0`).toThrow("append-only");
+    expect(() => sql.run`REPLACE INTO adjustments (attempt_id, id, at_ms, delta_nano_usd, price_row, reason) VALUES (${opening.attemptId}, 'adj_2', 0, 2, '', '')`).toThrow("append-only");
     expect(() => sql.run`DELETE FROM adjustments`).toThrow("append-only");
     await stores.close();
+  });
+});
+
+describe("a store whose attempts were adjusted once at most", () => {
+  it("keeps each adjustment as the first entry of its attempt", () => {
+    const sql = new SqlDatabase(":memory:", { busyTimeoutMs: 0 });
+    for (const step of [initialSchema, adjustedCounts, payerColumns]) sql.script(step);
+    for (const id of ["att_1", "att_2"]) {
+      void sql.run`INSERT INTO attempts (attempt_id, state, request_id, ordinal, opened_at_ms, key_id, requested_model, upstream_model, provider, target_id, is_streaming, request_bytes)
+        VALUES (${id}, 'closed', 'req_1', 0, 0, 'key_A', 'm', 'm', 'anthropic', 't', 0, 0)`;
+      void sql.run`INSERT INTO adjustments (attempt_id, id, at_ms, delta_nano_usd, charge_delta_nano_usd, price_row, reason, delta_output_tokens) VALUES (${id}, ${`adj_${id}`}, 5, 40, ${id === "att_1" ? null : 44}, 'p', 'r', 6)`;
+    }
+    sql.script(adjustingEntries);
+    expect(sql.rows`SELECT attempt_id, sequence, id, at_ms, delta_nano_usd, charge_delta_nano_usd, delta_output_tokens FROM adjusting_entries`).toEqual([
+      { attempt_id: "att_1", sequence: 0n, id: "adj_att_1", at_ms: 5n, delta_nano_usd: 40n, charge_delta_nano_usd: null, delta_output_tokens: 6n },
+      { attempt_id: "att_2", sequence: 0n, id: "adj_att_2", at_ms: 5n, delta_nano_usd: 40n, charge_delta_nano_usd: 44n, delta_output_tokens: 6n },
+    ]);
+    for (const id of ["att_1", "att_2"]) void sql.run`INSERT INTO adjusting_entries (attempt_id, sequence, id, at_ms, delta_nano_usd, price_row, reason) VALUES (${id}, 1, 'adj_2', 7, -1, 'q', 's')`;
+    expect(sql.rows`SELECT attempt_id, id, at_ms, delta_nano_usd, charge_delta_nano_usd, price_row, reason, delta_output_tokens FROM adjustments`).toEqual([
+      { attempt_id: "att_1", id: "adj_2", at_ms: 7n, delta_nano_usd: 39n, charge_delta_nano_usd: null, price_row: "q", reason: "s", delta_output_tokens: 6n },
+      { attempt_id: "att_2", id: "adj_2", at_ms: 7n, delta_nano_usd: 39n, charge_delta_nano_usd: 43n, price_row: "q", reason: "s", delta_output_tokens: 6n },
+    ]);
+    sql.close();
   });
 });
 

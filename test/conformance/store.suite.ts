@@ -300,7 +300,44 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
       expect((await stores.usage.groupBy("key", {}))[0]).toMatchObject({ counts, costNanoUsd: 1_250n, adjustedNanoUsd: 250n });
       const range = { provider: "anthropic", sinceMs: noonMs - 86_400_000, untilMs: noonMs + 86_400_000 };
       expect(await stores.reconcile.billed(range)).toMatchObject([{ day: "2026-03-01", model: "claude-sonnet-4-5", knowledge: "adjusted", attempts: 1, counts, webSearches: 6, costNanoUsd: 1_250n }]);
-      expect(await stores.reconcile.uncertainRows(range, 10)).toEqual([]);
+      const own = { counts: closingOf(attemptId).counts, webSearches: 0, costNanoUsd: 1_000n };
+      expect(await stores.reconcile.uncertainRows(range, 10)).toMatchObject([{ row: { attemptId, counts, costNanoUsd: 1_250n }, webSearches: 6, own, entries: 1, isSettled: true }]);
+    });
+
+    it("an attempt is adjusted again by an entry of its own number, and the sums are exact with any margin", async () => {
+      const stores = await openStores();
+      const { attemptId } = await openedAttempt(stores, { marginPpm: 1_333_333 });
+      await stores.books.closeEntry(closingOf(attemptId, { source: "estimated", chargeNanoUsd: nanoUsd(1_334n), payer: "caller" }));
+      const entry = (sequence: number, delta: bigint, input: number): Adjustment => ({ ...adjustmentOf(attemptId, delta), sequence, priceRow: `row-${sequence}`, deltaCounts: { input, cacheRead: 0, cacheWrite5m: 0, cacheWrite1h: 0, output: 0 } });
+      const range = { provider: "anthropic", sinceMs: noonMs - 86_400_000, untilMs: noonMs + 86_400_000 };
+      let cost = 1_000n;
+      for (const [sequence, delta] of [-333n, 7n, 1_001n, -675n].entries()) {
+        // The second of the same number was worked out from what no longer holds.
+        await stores.usage.adjust([entry(sequence, delta, sequence === 0 ? 3 : -1)]);
+        await stores.usage.adjust([entry(sequence, 5_000n, 99)]);
+        cost += delta;
+        const charge = (cost * 1_333_333n + 999_999n) / 1_000_000n;
+        expect((await stores.usage.rows({}, 10))[0]).toMatchObject({ costNanoUsd: cost, chargeNanoUsd: charge, counts: { input: 13 - sequence }, priceRow: `row-${sequence}` });
+        expect((await stores.usage.groupBy("key", {}))[0]).toMatchObject({ costNanoUsd: cost, chargeNanoUsd: charge, adjustedNanoUsd: charge - 1_334n, attempts: 1 });
+        expect((await stores.usage.spendByKey(["key_A"])).get("key_A")).toBe(charge);
+        expect((await stores.reconcile.spentBy([attemptId])).map(({ amountNanoUsd }) => amountNanoUsd)).toEqual([charge]);
+        const isSettled = sequence < 3;
+        expect(await stores.reconcile.billed(range)).toMatchObject([{ attempts: 1, knowledge: isSettled ? "adjusted" : "estimated", costNanoUsd: cost }]);
+        expect(await stores.reconcile.uncertainRows(range, 10)).toMatchObject([{ row: { costNanoUsd: cost }, own: { counts: { input: 10 }, costNanoUsd: 1_000n, priceRow: closingOf(attemptId).priceRow }, entries: sequence + 1, isSettled }]);
+      }
+      const entries = await stores.reconcile.entriesOf([attemptId, newId("att", noonMs)]);
+      expect([...entries].map(([id, own]) => [id, own.map(({ sequence, deltaNanoUsd, deltaCounts }) => [sequence, deltaNanoUsd, deltaCounts?.input])])).toEqual([[attemptId, [[0, -333n, 3], [1, 7n, -1], [2, 1_001n, -1], [3, -675n, -1]]]]);
+    });
+
+    it("a corrected price is an estimate's own, and a correction of its counts is not", async () => {
+      const stores = await openStores();
+      const { attemptId } = await openedAttempt(stores);
+      await stores.books.closeEntry(closingOf(attemptId, { source: "estimated", isProvisional: true }));
+      await stores.usage.adjust([adjustmentOf(attemptId, -400n)]);
+      const range = { provider: "anthropic", sinceMs: noonMs - 86_400_000, untilMs: noonMs + 86_400_000 };
+      expect(await stores.reconcile.billed(range)).toMatchObject([{ knowledge: "estimated", costNanoUsd: 600n }]);
+      await stores.usage.adjust([{ ...adjustmentOf(attemptId, 50n), sequence: 1, deltaWebSearches: 1 }]);
+      expect(await stores.reconcile.uncertainRows(range, 10)).toMatchObject([{ row: { costNanoUsd: 650n }, webSearches: 1, own: { webSearches: 0, costNanoUsd: 600n, priceRow: "row-2" }, entries: 2, isSettled: true }]);
     });
 
     it("what stands against a provider's bill is its own ended attempts by day, model and how they are known", async () => {
@@ -326,7 +363,7 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
         ["reported", 1, 1, 2, 1_000n],
         ["unresolved", 1, 0, 0, 0n],
       ]);
-      expect((await stores.reconcile.uncertainRows(range, 10)).map(({ attemptId }) => attemptId)).toEqual([estimated, unresolved].toSorted());
+      expect((await stores.reconcile.uncertainRows(range, 10)).map(({ row: { attemptId }, entries, isSettled }) => [attemptId, entries, isSettled])).toEqual([estimated, unresolved].toSorted().map((id) => [id, 0, false]));
       expect(await stores.reconcile.uncertainRows(range, 1)).toHaveLength(1);
       const spent = await stores.reconcile.spentBy([estimated, unresolved]);
       expect(new Map(spent.map(({ source, amountNanoUsd }) => [source, amountNanoUsd]))).toEqual(new Map([["estimated", 1_000n], ["unresolved", 70n]]));
@@ -547,7 +584,7 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
 /** The model that the property compares with: what was opened, closed and adjusted, and what that must sum to. */
 class History {
   readonly #open: AttemptOpening[] = [];
-  readonly #closed: { readonly opening: AttemptOpening; isAdjusted: boolean }[] = [];
+  readonly #closed: { readonly opening: AttemptOpening; adjustments: number }[] = [];
   readonly #spend = new Map<string, bigint>();
 
   spend(): ReadonlyMap<string, bigint> {
@@ -555,7 +592,7 @@ class History {
   }
 
   restart(): void {
-    for (const opening of this.#open.splice(0)) this.#closed.push({ opening, isAdjusted: false });
+    for (const opening of this.#open.splice(0)) this.#closed.push({ opening, adjustments: 0 });
   }
 
   async open(stores: Stores, keyId: string): Promise<void> {
@@ -569,16 +606,19 @@ class History {
     if (opening === undefined) return;
     await stores.books.closeEntry(closingOf(opening.attemptId, { costNanoUsd: nanoUsd(cost), source }));
     if (isSecond) return;
-    this.#closed.push({ opening, isAdjusted: false });
+    this.#closed.push({ opening, adjustments: 0 });
     this.#add(opening.keyId, cost);
   }
 
   async adjust(stores: Stores, { pick, delta }: { readonly pick: number; readonly delta: bigint }): Promise<void> {
     const entry = this.#closed[pick % Math.max(1, this.#closed.length)];
     if (entry === undefined) return;
-    await stores.usage.adjust([adjustmentOf(entry.opening.attemptId, delta)]);
-    if (!entry.isAdjusted) this.#add(entry.opening.keyId, delta);
-    entry.isAdjusted = true;
+    // Every third comes with the number of one that is written already, and is not written.
+    const isLate = pick % 3 === 0 && entry.adjustments > 0;
+    await stores.usage.adjust([{ ...adjustmentOf(entry.opening.attemptId, delta), sequence: entry.adjustments - Number(isLate) }]);
+    if (isLate) return;
+    this.#add(entry.opening.keyId, delta);
+    entry.adjustments++;
   }
 
   #add(keyId: string, amount: bigint): void {

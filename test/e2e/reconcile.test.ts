@@ -1,6 +1,7 @@
 /**
- * Guarantee: the provider's own figures, as its console exports them, settle what a crash left unknown: to the token, once, in the
- * ledger, the key's spend and every budget, without a restart and after one; nothing is corrected that they do not prove.
+ * Guarantee: the provider's own figures, as its console exports them, settle what a crash left unknown: to the token, in the
+ * ledger, the key's spend and every budget, without a restart and after one; a later, corrected export corrects them again by entries of
+ * their own, the same one changes nothing, and nothing is corrected that they do not prove.
  */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -76,6 +77,12 @@ const audit = async (): Promise<readonly string[]> => {
   return records.map(({ actor, object, details }) => JSON.stringify({ actor, object, ...details }));
 };
 
+/** Every adjusting entry of each row, the oldest row first. */
+async function entries(): Promise<readonly (readonly Record<string, unknown>[])[]> {
+  const { rows } = await admin<{ rows: { adjustments: Record<string, unknown>[] }[] }>("/api/v1/usage?rows=100");
+  return rows.map(({ adjustments }) => adjustments).toReversed();
+}
+
 const header = "usage_date_utc,model_version,api_key,workspace,usage_type,context_window,usage_input_tokens_no_cache,usage_input_tokens_cache_write_5m,usage_input_tokens_cache_write_1h,usage_input_tokens_cache_read,usage_output_tokens,web_search_count,inference_geo,speed";
 /** An export of the console. */
 function exportOf(input: number, output: number, more: readonly string[] = []): string {
@@ -128,6 +135,40 @@ describe("tollgate reconcile", () => {
     expect(await audit()).toEqual([expect.stringMatching(/"actor":"admin","object":"anthropic".*"file":"claude_api_tokens\.csv","fileSha256":"[0-9a-f]{64}","attempts":1,"deltaUsd":"0\.07"/)]);
     await start(wide);
     expect(await budgets()).toMatchObject(settled);
+  });
+
+  it("corrects again by a later, corrected export, with an entry of its own each time, and never twice by the same", async () => {
+    await history([{ kind: "reported", input: 1_000 }, { kind: "unresolved", holdUsd: 1n }, { kind: "unresolved", holdUsd: 3n, teamId: "red" }]);
+    await start(wide);
+    const book = async (input: number, output: number): Promise<Outcome> => reconcile("--file", exportOf(input, output), "--apply");
+    const spent = async (): Promise<unknown> => Object.fromEntries((await budgets()).map((row) => [row["scope"], row["spent_usd"]]));
+    // 1,000 and 3,000 tokens by what was held.
+    expect((await book(5_000, 0)).stdout).toContain("Booked: 2 attempts by +0.02 USD");
+    expect(await spent()).toEqual({ global: "0.025", "team:blue": "0.01", "team:red": "0.015" });
+    const look = await reconcile("--file", exportOf(9_000, 400), "--json");
+    expect(JSON.parse(look.stdout)).toMatchObject({ agrees: false, corrections: { attempts: 2, delta_usd: "0.03", is_applied: false }, lines: [{ reasons: [{ code: "adjusted" }, { code: "over_midnight" }], corrections: [{ was: "adjusted", delta_usd: "0.0075" }, { was: "adjusted", delta_usd: "0.0225" }] }] });
+    expect(await spent()).toEqual({ global: "0.025", "team:blue": "0.01", "team:red": "0.015" });
+    const later = await book(9_000, 400);
+    expect([later.code, later.stdout]).toEqual([0, expect.stringContaining("2 attempts here that earlier figures have settled, which these would correct.")]);
+    const settled = { global: "0.055", "team:blue": "0.0175", "team:red": "0.0375" };
+    expect(await spent()).toEqual(settled);
+    expect((await book(9_000, 400)).stdout).toContain("Ledger and provider agree.");
+    expect(await total()).toMatchObject({ attempts: 3, input_tokens: 9_000, output_tokens: 400, cost_usd: "0.055", adjusted_usd: "0.05" });
+    const booked = await entries();
+    const reason = `reconciled with anthropic's figures of ${day}`;
+    expect(booked).toMatchObject([
+      [],
+      [{ delta_usd: "0.005", input_tokens: 1_000, output_tokens: 0, reason }, { delta_usd: "0.0075", input_tokens: 1_000, output_tokens: 100, reason }],
+      [{ delta_usd: "0.015", input_tokens: 3_000, output_tokens: 0, reason }, { delta_usd: "0.0225", input_tokens: 3_000, output_tokens: 300, reason }],
+    ]);
+    expect(booked.map((own) => own.map(({ at }) => Math.abs(Date.parse(String(at)) - Date.now()) < 60_000))).toEqual([[], [true, true], [true, true]]);
+    expect(new Set(booked.flat().map(({ id }) => id)).size).toBe(4);
+    await gateway!.close(0);
+    await start(wide);
+    expect(await spent()).toEqual(settled);
+    // What is less is given back as exactly.
+    expect((await book(5_000, 0)).stdout).toContain("Booked: 2 attempts by -0.03 USD");
+    expect(await spent()).toEqual({ global: "0.025", "team:blue": "0.01", "team:red": "0.015" });
   });
 
   it("gives back what was held for attempts that cost nothing, and lets calls in again", async () => {

@@ -2,10 +2,13 @@
  * Guarantee: keys that name one of LiteLLM's budgets each have its cap and its limits by themselves, from the next call on when it is
  * changed, and after a restart; a soft budget is told of and refuses nothing.
  */
+import { execFile } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { startFakeAnthropic } from "../support/fake-anthropic.ts";
+import { launcher } from "../support/gateway-process.ts";
 import { adminKey, messagesBody, startHarness, until, upstreamKey } from "../support/harness.ts";
 import { openCall, startStage } from "./stage.ts";
 
@@ -47,6 +50,26 @@ it("binds each key by itself, follows a change at once, and is there after a res
   expect(await second.admin("POST", "/budget/delete", { id: "gold" })).toMatchObject({ budget_id: "gold" });
   await second.close();
   await first.close().catch(() => undefined);
+  await fake.close();
+}, 30_000);
+
+it("is given to keys, taken off them and shown by the command line", async () => {
+  const fake = await startFakeAnthropic({ apiKey: upstreamKey });
+  const gateway = await startHarness({ upstreamUrl: fake.url });
+  const tollgate = async (...args: readonly string[]): Promise<string> =>
+    (await promisify(execFile)(process.execPath, [launcher, "keys", ...args], { cwd: gateway.dataDir, env: { PATH: process.env["PATH"] ?? "", TOLLGATE_URL: gateway.url, TOLLGATE_ADMIN_KEY: adminKey } })).stdout;
+  const info = async (): Promise<Record<string, unknown>> => ((JSON.parse(await tollgate("show", "ann", "--json")) as { info: Record<string, unknown> }).info);
+  await gateway.admin("POST", "/budget/new", { budget_id: "gold", max_budget: 1, budget_duration: "30d" });
+  const ann = (await tollgate("create", "--alias", "ann", "--budget-id", "gold", "--soft-budget", "0.75")).trim();
+  expect(await info()).toMatchObject({ budget_id: "gold", soft_budget: 0.75, max_budget: null });
+  expect(await tollgate("show", "ann")).toMatch(/^told at +0\.7500 USD\nshared budget +gold\n {2}its budget +1\.0000 USD per 30d$/m);
+  expect((await call(gateway.url, ann, { behaviour: dollar })).status).toBe(200);
+  expect((await call(gateway.url, ann)).status).toBe(429);
+  await tollgate("update", "ann", "--budget-id", "none", "--soft-budget", "none");
+  expect(await info()).toMatchObject({ budget_id: null, soft_budget: null });
+  expect((await call(gateway.url, ann)).status).toBe(200);
+  await expect(tollgate("update", "ann", "--budget-id", "silver")).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining("budget_id: there is no such budget.") as unknown });
+  await gateway.close();
   await fake.close();
 }, 30_000);
 

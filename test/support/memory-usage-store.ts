@@ -127,9 +127,9 @@ function groupOf(value: string, rows: readonly LedgerRow[]): UsageGroup {
 }
 
 /** A ledger that no provider's figures can be held against: it has none whose exports can be read. */
-export function createMemoryReconcile(rows: readonly LedgerRow[]): Pick<ReconcileOptions, "store" | "audit" | "prices"> {
+export function createMemoryReconcile(): Pick<ReconcileOptions, "store" | "audit" | "prices"> {
   return {
-    store: { billed: () => Promise.resolve([]), uncertainRows: () => Promise.resolve(rows), spentBy: () => Promise.resolve([]) },
+    store: { billed: () => Promise.resolve([]), uncertainRows: () => Promise.resolve([]), spentBy: () => Promise.resolve([]), entriesOf: () => Promise.resolve(new Map()) },
     audit: { append: () => Promise.resolve() },
     prices: { providers: [], canonicalName: (model) => model, price: () => ({ costNanoUsd: nanoUsd(0n), priceRow: "", isPriced: true }), webSearchCost: () => 0n },
   };

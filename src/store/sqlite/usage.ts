@@ -1,4 +1,4 @@
-/** Reads of the ledger, and corrections of it. Reports see every attempt with its adjustment, if it has one. */
+/** Reads of the ledger, and corrections of it. Reports see every attempt with the sum of its adjusting entries, if it has any. */
 import type { Adjustment, LedgerRow, UsageDimension, UsageFilter, UsageGroup, UsageStore } from "../../ledger/usage-store.ts";
 import type { Spent } from "../../ledger/ledger.ts";
 import type { Payer } from "../../ledger/scope.ts";
@@ -206,28 +206,28 @@ function unresolved(sql: SqlDatabase): number {
   return integer(found ?? {}, "attempts");
 }
 
-/** The entry, and its key's total, in the transaction under way. The first adjustment of an attempt is the only one. */
+/** The entries, and the totals of their keys, in the transaction under way. An entry whose number its attempt has already is not written. */
 function writeAdjustments(sql: SqlDatabase, adjustments: readonly Adjustment[]): void {
   const batch = createSpendBatch();
-  for (const { id, attemptId, atMs, deltaNanoUsd, deltaCounts = zeroCounts, deltaWebSearches = 0, priceRow, reason } of adjustments) {
-    const owner = sql.row`SELECT key_id, payer, margin_ppm, cost_nano_usd, charge_nano_usd FROM attempts WHERE attempt_id = ${attemptId} AND state <> 'open'`;
+  for (const { id, attemptId, sequence = 0, atMs, deltaNanoUsd, deltaCounts = zeroCounts, deltaWebSearches = 0, priceRow, reason } of adjustments) {
+    const owner = sql.row`SELECT a.key_id, a.payer, a.margin_ppm, a.cost_nano_usd + coalesce(d.delta_nano_usd, 0) AS cost_nano_usd,
+        coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0) AS charge_nano_usd
+      FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id WHERE a.attempt_id = ${attemptId} AND a.state <> 'open'`;
     if (owner === undefined) throw new GatewayError("gateway_internal", { internal: `there is no closed attempt ${attemptId} to adjust` });
     const chargeDelta = chargeDeltaOf(owner, deltaNanoUsd);
-    const written = sql.run`INSERT INTO adjustments (attempt_id, id, at_ms, delta_nano_usd, charge_delta_nano_usd, price_row, reason,
+    const written = sql.run`INSERT INTO adjusting_entries (attempt_id, sequence, id, at_ms, delta_nano_usd, charge_delta_nano_usd, price_row, reason,
         delta_input_tokens, delta_cache_read_tokens, delta_cache_write_5m_tokens, delta_cache_write_1h_tokens, delta_output_tokens, delta_web_searches)
-      VALUES (${attemptId}, ${id}, ${atMs}, ${deltaNanoUsd}, ${chargeDelta === deltaNanoUsd ? null : chargeDelta}, ${priceRow}, ${reason},
-        ${deltaCounts.input}, ${deltaCounts.cacheRead}, ${deltaCounts.cacheWrite5m}, ${deltaCounts.cacheWrite1h}, ${deltaCounts.output}, ${deltaWebSearches})
-      ON CONFLICT (attempt_id) DO NOTHING`;
+      VALUES (${attemptId}, ${sequence}, ${id}, ${atMs}, ${deltaNanoUsd}, ${chargeDelta === deltaNanoUsd ? null : chargeDelta}, ${priceRow}, ${reason},
+        ${deltaCounts.input}, ${deltaCounts.cacheRead}, ${deltaCounts.cacheWrite5m}, ${deltaCounts.cacheWrite1h}, ${deltaCounts.output}, ${deltaWebSearches})`;
     if (written === 1 && owner["payer"] === null) batch.add(text(owner, "key_id"), chargeDelta, 0);
   }
   batch.write(sql);
 }
 
-/** What the correction of a cost makes of the charge, by the margin of the attempt's own time. */
+/** What the correction of a cost makes of the charge, by the margin of the attempt's own time; both as earlier entries left them. */
 function chargeDeltaOf(attemptRow: SqlRow, deltaNanoUsd: NanoUsd): NanoUsd {
   const cost = money(attemptRow, "cost_nano_usd");
-  const before = attemptRow["charge_nano_usd"] === null ? cost : money(attemptRow, "charge_nano_usd");
-  return nanoUsd(charged(cost + deltaNanoUsd, integerOrNull(attemptRow, "margin_ppm") ?? undefined) - before);
+  return nanoUsd(charged(cost + deltaNanoUsd, integerOrNull(attemptRow, "margin_ppm") ?? undefined) - money(attemptRow, "charge_nano_usd"));
 }
 
 function payerOf(row: SqlRow): { readonly payer?: Payer } {
@@ -235,7 +235,8 @@ function payerOf(row: SqlRow): { readonly payer?: Payer } {
   return payer === null ? {} : { payer: payer as Payer };
 }
 
-function deltaCountsOf(row: SqlRow): TokenCounts {
+/** Of the five columns of an adjustment. */
+export function deltaCountsOf(row: SqlRow): TokenCounts {
   return {
     input: integer(row, "delta_input_tokens"),
     cacheRead: integer(row, "delta_cache_read_tokens"),
@@ -249,7 +250,8 @@ function largerOf(a: NanoUsd, b: NanoUsd): NanoUsd {
   return a > b ? a : b;
 }
 
-function countsOf(row: SqlRow): TokenCounts {
+/** Of the five columns of an attempt, as they were written. */
+export function countsOf(row: SqlRow): TokenCounts {
   return {
     input: integer(row, "input_tokens"),
     cacheRead: integer(row, "cache_read_tokens"),
@@ -277,7 +279,7 @@ function groupOf(row: SqlRow): UsageGroup {
   };
 }
 
-/** Of all columns of an attempt, with those of its adjustment or NULL. An adjusted row shows the price row of its adjustment and is no longer provisional; the stored row stays as it was. */
+/** Of all columns of an attempt, with those of its adjustments' sum or NULL. An adjusted row shows the price row of its last adjustment and is no longer provisional; the stored row stays as it was. */
 export function ledgerRowOf(row: SqlRow): LedgerRow {
   const isAdjusted = row["delta_nano_usd"] !== null;
   const cost = money(row, "cost_nano_usd");
