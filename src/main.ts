@@ -26,6 +26,7 @@ import { createKeyIndex } from "./identity/key-index.ts";
 import { createKeyTermsBook } from "./identity/key-terms.ts";
 import { systemClock, type Clock } from "./kernel/clock.ts";
 import type { GatewayError } from "./kernel/gateway-error.ts";
+import { systemRandom } from "./kernel/random.ts";
 import { createCredentialRuntime } from "./main/credential-runtime.ts";
 import { startWarnings } from "./main/warnings.ts";
 import { collectWhenQuiet, exposedCollector } from "./main/idle-memory.ts";
@@ -40,6 +41,7 @@ import { createStreamWatch } from "./pipeline/stream-watch.ts";
 import { startDemoUpstream, type DemoUpstream } from "./providers/demo/upstream.ts";
 import { clientLoginKinds, providers } from "./providers/registry.ts";
 import { createBetaMemory } from "./routing/beta-memory.ts";
+import { createRoutingState } from "./routing/state.ts";
 import { createLimitRules } from "./limits/limit-rules.ts";
 import { createLimiter } from "./limits/limiter.ts";
 import { claudeNameOf, createRouteTable, type RouteTable } from "./routing/route.ts";
@@ -164,7 +166,7 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const refusals = createRefusalLog({ clock, append: (records) => stores.audit.append(records) });
   closers.push(() => refusals.close());
 
-  const services: Services = { clock, authenticator, books: stores.books, ledger, estimates: createEstimates(clock), limiter: createLimiter(), dialer, watch, refusals, betaMemory: createBetaMemory(clock), log, metrics, load: { inFlight: 0, total: 0 } };
+  const services: Services = { clock, authenticator, books: stores.books, ledger, estimates: createEstimates(clock), limiter: createLimiter(), dialer, watch, refusals, betaMemory: createBetaMemory(clock), routing: createRoutingState(clock, config.routing, systemRandom), log, metrics, load: { inFlight: 0, total: 0 } };
   const quiet = collectWhenQuiet(services.load, clock, exposedCollector());
   closers.push(() => quiet.cancel());
   const applyBudgets = (scope: Scope, budgets: readonly Budget[]): Promise<void> => followScope(ledger, scope, budgets, { usage: stores.usage, nowMs: clock.now() });

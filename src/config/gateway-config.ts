@@ -29,6 +29,7 @@ export interface GatewayConfig {
   readonly budgets: readonly Budget[];
   readonly spending: SpendingConfig;
   readonly rateLimits: RateLimitsConfig;
+  readonly routing: RoutingConfig;
   /** Told when a budget is nearly spent. */
   readonly webhook: WebhookConfig | undefined;
   readonly prices: PricesConfig;
@@ -102,8 +103,29 @@ export interface ModelConfig {
   readonly name: string;
   readonly aliases: readonly string[];
   readonly accessGroups: readonly string[];
-  /** In order of preference, at least one. */
+  /** In file order, at least one. */
   readonly targets: readonly TargetConfig[];
+  /** How one is chosen among targets of equal priority. */
+  readonly strategy: RoutingStrategy;
+  /** Whether a session stays where its prompt cache is warm. */
+  readonly hasAffinity: boolean;
+  /** Models that step in when every target has failed, by why; names as clients ask for them. */
+  readonly fallbacks: Fallbacks;
+}
+
+/**
+ * `listed`: as they stand in the file. `weighted`: at random, by weight. `least-busy`: the fewest replies running. `latency`: the better of
+ * two random ones by the moving average of the time to the first event.
+ */
+export type RoutingStrategy = "listed" | "weighted" | "least-busy" | "latency";
+
+/** In the order in which they are tried. */
+export interface Fallbacks {
+  readonly failure: readonly string[];
+  /** The prompt is too long for the model. */
+  readonly contextWindow: readonly string[];
+  /** The provider's content policy refused it. */
+  readonly contentPolicy: readonly string[];
 }
 
 export interface TargetConfig {
@@ -120,7 +142,54 @@ export interface TargetConfig {
   readonly price: PriceOverride | undefined;
   readonly headers: ReadonlyMap<string, string>;
   readonly timeouts: Partial<TimeoutsConfig>;
+  /** Lower ones first; a higher one only when all lower ones cannot serve. */
+  readonly priority: number;
+  /** Share under `weighted`, ≥ 0; one of 0 serves only when no other can. */
+  readonly weight: number;
+  /** For callers that ask for one of them; a target with tags serves no others where tag routing is on, unless it has the tag `default`. */
+  readonly tags: readonly string[];
 }
+
+/** How failures are met. */
+export interface RoutingConfig {
+  /** Attempts of one call at the most, over all targets and fallbacks. */
+  readonly attemptsMax: number;
+  /** Times that one target is tried again after a failure that may pass, when no other is left. */
+  readonly retriesMax: number;
+  /** From admission on, in which a further attempt may begin, milliseconds. */
+  readonly failoverMs: number;
+  /** How long the start of a stream is held for an error in place of content, milliseconds; 0: not at all. */
+  readonly holdEventsMs: number;
+  /** Retries, and attempts at targets whose circuit is not closed, take a token each. */
+  readonly retryBudget: { readonly tokensPerCall: number; readonly burst: number };
+  readonly circuit: CircuitConfig;
+  /** Models tried in the place of one that has no fallbacks of its own. */
+  readonly fallbacks: Fallbacks;
+  /** Models that step in for one call at the most. */
+  readonly fallbacksMax: number;
+  /** Whether a fallback may step in for a session whose prompt cache is warm. */
+  readonly fallsBackInSessions: boolean;
+  /** `off`: tags decide nothing. `any`, `all`: how many of the tags asked for a target must have. */
+  readonly tagMatch: "off" | "any" | "all";
+}
+
+/** When a target is left alone for a while. */
+export interface CircuitConfig {
+  readonly isEnabled: boolean;
+  /** Failures in a row that open it. */
+  readonly failuresMax: number;
+  /** Share of failures over `windowMs`, of at least `callsMin` calls, that opens it; 0 to 1. */
+  readonly failureRateMax: number;
+  readonly windowMs: number;
+  readonly callsMin: number;
+  /** How long it stays open before one probe is let through, milliseconds. */
+  readonly cooldownMs: number;
+  /** Failures in a row by class, in the place of `failuresMax`. */
+  readonly failuresMaxByClass: ReadonlyMap<FailureClass, number>;
+}
+
+/** What a failure tells of a target. */
+export type FailureClass = "connect" | "timeout" | "rate_limit" | "overloaded" | "server_error" | "credential" | "not_found" | "invalid_reply" | "broken";
 
 /** µUSD per million tokens, ≥ 0. An absent member keeps the book's price. */
 export interface PriceOverride {
@@ -206,5 +275,21 @@ export const defaultTimeouts: TimeoutsConfig = {
   pingMs: 15_000,
   requestBodyMs: 300_000,
   drainMs: 600_000,
+};
+export const noFallbacks: Fallbacks = { failure: [], contextWindow: [], contentPolicy: [] };
+/** A model and a target about whose routing nothing is written. */
+export const plainModel: Pick<ModelConfig, "strategy" | "hasAffinity" | "fallbacks"> = { strategy: "listed", hasAffinity: true, fallbacks: noFallbacks };
+export const plainTarget: Pick<TargetConfig, "priority" | "weight" | "tags"> = { priority: 1, weight: 1, tags: [] };
+export const defaultRouting: RoutingConfig = {
+  attemptsMax: 4,
+  retriesMax: 0,
+  failoverMs: 60_000,
+  holdEventsMs: 2_000,
+  retryBudget: { tokensPerCall: 0.1, burst: 10 },
+  circuit: { isEnabled: true, failuresMax: 5, failureRateMax: 0.5, windowMs: 30_000, callsMin: 20, cooldownMs: 30_000, failuresMaxByClass: new Map() },
+  fallbacks: noFallbacks,
+  fallbacksMax: 5,
+  fallsBackInSessions: false,
+  tagMatch: "off",
 };
 export const defaultLimits: LimitsConfig = { bodyBytesMax: 32 * 1024 * 1024, inFlightMax: 10_000 };

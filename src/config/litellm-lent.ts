@@ -4,7 +4,7 @@
  * https://docs.litellm.ai/docs/pass_through/vertex_ai and /bedrock, checked 2026-11.
  */
 import type { MapNode, Place } from "./document.ts";
-import type { ModelConfig, TargetConfig, TimeoutsConfig } from "./gateway-config.ts";
+import { plainModel, plainTarget, type ModelConfig, type TargetConfig, type TimeoutsConfig } from "./gateway-config.ts";
 import { unknownKey } from "./issues.ts";
 import { providerOf, type PlaceScope } from "./litellm-places.ts";
 import { litellmProviders, type LiteLlmProvider } from "./litellm-providers.ts";
@@ -111,8 +111,8 @@ function rowOf(kind: string, { schemas }: LentScope): LiteLlmProvider | undefine
 }
 
 function lentModel(kind: string, address: string, own: Pick<TargetConfig, "provider"> & Partial<TargetConfig>): ModelConfig {
-  const target: TargetConfig = { id: targetId(["use_in_pass_through", kind, address]), model: "*", credential: "provider", priceModel: undefined, price: undefined, headers: new Map(), timeouts: {}, ...own };
-  return { name: "*", aliases: [], accessGroups: [], targets: [target] };
+  const target: TargetConfig = { id: targetId(["use_in_pass_through", kind, address]), model: "*", credential: "provider", priceModel: undefined, price: undefined, headers: new Map(), timeouts: {}, ...plainTarget, ...own };
+  return { name: "*", aliases: [], accessGroups: [], targets: [target], ...plainModel };
 }
 
 /** The environment is in no line of the file. */

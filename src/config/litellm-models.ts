@@ -1,7 +1,7 @@
 /** Entries of LiteLLM's `model_list` to models and the upstreams they share. */
 import { headerNameFault } from "../kernel/header-rules.ts";
 import type { MapNode, Node, Path } from "./document.ts";
-import type { ModelConfig, PriceOverride, ProviderConfig, TargetConfig, TimeoutsConfig } from "./gateway-config.ts";
+import { plainModel, plainTarget, type ModelConfig, type PriceOverride, type ProviderConfig, type TargetConfig, type TimeoutsConfig } from "./gateway-config.ts";
 import type { LimitRule } from "../limits/limit-rules.ts";
 import { readLent, type Lender } from "./litellm-lent.ts";
 import { readEntryLimits } from "./litellm-limits.ts";
@@ -62,7 +62,7 @@ export function readModelList(root: MapNode, context: LoadContext, { schemas, ke
     }
     seen.set(entry.name, { count: 1, second: [] });
     const target = buildTarget(entry, scope);
-    models.push({ name: entry.name, aliases: [], accessGroups: read.texts(member(entry.info, "access_groups")), targets: [target] });
+    models.push({ name: entry.name, aliases: [], accessGroups: read.texts(member(entry.info, "access_groups")), targets: [target], ...plainModel });
     limits.push(...readEntryLimits({ name: entry.name, targetId: target.id, param: (name) => entry.param(name) }, context));
     modelIndexes.push(index);
   }
@@ -220,6 +220,7 @@ function buildTarget(entry: ModelEntry, scope: Scope): TargetConfig {
     price: readPrices(entry, read),
     headers: readHeaders(entry.param("extra_headers"), scope),
     timeouts: readTimeouts(entry, read),
+    ...plainTarget,
   };
 }
 

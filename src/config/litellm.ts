@@ -17,6 +17,7 @@ import { reportDowngrades, type Draft } from "./native.ts";
 import type { ProviderSchemas } from "./providers.ts";
 import { extensionSchema } from "./schema.ts";
 import type { ReadRateLimits } from "./rate-limits.ts";
+import { buildRouting } from "./routing.ts";
 import { buildSpending } from "./spending.ts";
 import { besideFile, buildSections, checkSections, type LoadContext, type Sections } from "./sections.ts";
 
@@ -52,7 +53,7 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
   judge.look("litellm", library);
   judge.look("general", general);
 
-  const { sections, budgets, spending, rateLimits } = readExtension(merged, context);
+  const { sections, budgets, spending, routing, rateLimits } = readExtension(merged, context);
   const keyHeaderField = member(general, "litellm_key_header_name");
   const keyHeader = readKeyHeader(keyHeaderField, context);
   const { models, modelIndexes, providers, lent, limits } = readModelList(merged, context, { schemas: options.schemas, keyHeader: keyHeader === undefined ? undefined : keyHeaderField });
@@ -71,6 +72,7 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
     modelAliases: readAliases(member(router, "model_group_alias"), context),
     budgets: [...readProxyBudget(library, context), ...budgets],
     spending,
+    routing,
     // LiteLLM's own total has them in.
     rateLimits: { countsCacheReads: rateLimits.countsCacheReads ?? true, rules: [...readProxyLimits({ general, router }, context), ...limits, ...rateLimits.rules] },
     prices: { multiplierPpm: 1_000_000n, overrides: new Map() },
@@ -104,7 +106,7 @@ function fileEnvironment(root: MapNode, context: LoadContext): Record<string, st
 }
 
 /** The `tollgate` section; here references are written `${NAME}`, as in the native file. */
-function readExtension(root: MapNode, context: LoadContext): { readonly sections: Sections; readonly budgets: GatewayConfig["budgets"]; readonly spending: GatewayConfig["spending"]; readonly rateLimits: ReadRateLimits } {
+function readExtension(root: MapNode, context: LoadContext): { readonly sections: Sections; readonly budgets: GatewayConfig["budgets"]; readonly spending: GatewayConfig["spending"]; readonly routing: GatewayConfig["routing"]; readonly rateLimits: ReadRateLimits } {
   const { report } = context;
   const own = root.entries.get("tollgate");
   const part: MapNode = { ...root, entries: own === undefined ? new Map() : new Map([["tollgate", own]]) };
@@ -116,7 +118,7 @@ function readExtension(root: MapNode, context: LoadContext): { readonly sections
     for (const [name, { keyPlace }] of section.node.entries) if (!names.includes(name)) report.fail(keyPlace, ["tollgate", name], unknownKey(name, names));
   }
   const checked = checkSections(extensionSchema.shape, resolved.root, ["tollgate"], report);
-  return { sections: buildSections(checked, resolved.root, ["tollgate"], context), budgets: checked.budgets, spending: buildSpending(checked.spending, "personal_keys"), rateLimits: checked.rate_limits };
+  return { sections: buildSections(checked, resolved.root, ["tollgate"], context), budgets: checked.budgets, spending: buildSpending(checked.spending, "personal_keys"), routing: buildRouting(checked.routing), rateLimits: checked.rate_limits };
 }
 
 function readMasterKey(general: Field | undefined, library: Field | undefined, host: string, context: LoadContext): GatewayConfig["admin"] {

@@ -30,7 +30,7 @@ const publicBind = "other machines can reach this address; set `listen.public: t
 describe("one fault", () => {
   it.each<[string, string, string[]]>([
     ["an unknown section", "modle: []\n", ["1:1 modle: unknown key; did you mean `models`?"]],
-    ["an unknown section near to none", "colour: red\n", ["1:1 colour: unknown key; known here: listen, egress, store, admin, key_header, providers, models, spending, budgets, webhook, rate_limits, prices, limits, timeouts, logging, metrics, forward"]],
+    ["an unknown section near to none", "colour: red\n", ["1:1 colour: unknown key; known here: listen, egress, store, admin, key_header, providers, models, routing, spending, budgets, webhook, rate_limits, prices, limits, timeouts, logging, metrics, forward"]],
     ["an unknown key in a section", "listen:\n  prot: 1\n", ["2:3 listen.prot: unknown key; did you mean `port`?"]],
     ["an unknown key without a value", "listen:\n  prot:\n", ["2:3 listen.prot: unknown key; did you mean `port`?"]],
     ["a port out of range", "listen: {port: 70000}\n", ["1:16 listen.port: must be a whole number from 0 to 65535"]],

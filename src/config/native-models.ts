@@ -1,9 +1,10 @@
 /** One entry of `models` to the form the router reads, with the rules a schema cannot say: names, patterns, references. */
 import { nodeAt, placeAt, type MapNode, type Path } from "./document.ts";
-import type { ModelConfig, PriceOverride, TargetConfig, TimeoutsConfig } from "./gateway-config.ts";
+import { plainTarget, type ModelConfig, type PriceOverride, type TargetConfig, type TimeoutsConfig } from "./gateway-config.ts";
 import { remarksOf } from "./issues.ts";
 import { suggestion } from "./nearest.ts";
 import { shown, type Report } from "./report.ts";
+import { fallbacksOf } from "./routing.ts";
 import { configSchema, type NativeModel, type NativeTarget } from "./schema.ts";
 import { targetId } from "./target-id.ts";
 
@@ -22,7 +23,7 @@ export interface ModelScope {
 }
 
 const modelSchema = configSchema.shape.models.unwrap().element;
-const targetKeys = ["id", "provider", "model", "credential", "price_model", "headers", "timeouts"] as const;
+const targetKeys = ["id", "provider", "model", "credential", "price_model", "headers", "timeouts", "priority", "weight", "tags"] as const;
 
 /** @returns undefined, after complaints, when the entry does not fit the schema */
 export function buildModel(value: unknown, index: number, scope: ModelScope): ModelConfig | undefined {
@@ -36,7 +37,7 @@ export function buildModel(value: unknown, index: number, scope: ModelScope): Mo
   const model = checked.data;
   checkNames(model, path, scope);
   const targets = targetsOf(model, path, scope).map(({ target, targetPath }) => buildTarget(model, target, targetPath, scope));
-  return { name: model.name, aliases: model.aliases, accessGroups: model.access_groups, targets };
+  return { name: model.name, aliases: model.aliases, accessGroups: model.access_groups, targets, strategy: model.strategy, hasAffinity: model.cache_affinity, fallbacks: fallbacksOf(model) };
 }
 
 function checkNames(model: NativeModel, path: Path, { root, report, names }: ModelScope): void {
@@ -72,8 +73,8 @@ function targetsOf(model: NativeModel, path: Path, { root, report, providers }: 
     report.fail(placeAt(root, path), [...path, "provider"], `is required; known here: ${[...providers].join(", ") || "none, add one under `providers`"}`);
     return [];
   }
-  const { id, credential, price_model, headers, timeouts } = model;
-  return [{ target: { id, provider: model.provider, model: model.model, credential, price_model, prices: undefined, headers, timeouts }, targetPath: path }];
+  const { id, credential, price_model, headers, timeouts, priority, weight, tags } = model;
+  return [{ target: { id, provider: model.provider, model: model.model, credential, price_model, prices: undefined, headers, timeouts, priority, weight, tags }, targetPath: path }];
 }
 
 function buildTarget(model: NativeModel, target: NativeTarget, path: Path, scope: ModelScope): TargetConfig {
@@ -105,6 +106,9 @@ function buildTarget(model: NativeModel, target: NativeTarget, path: Path, scope
     price: mergedPrices(model.prices, target.prices),
     headers: new Map(Object.entries(target.headers).map(([name, value]) => [name.toLowerCase(), value])),
     timeouts: targetTimeouts(target.timeouts),
+    priority: target.priority ?? plainTarget.priority,
+    weight: target.weight ?? plainTarget.weight,
+    tags: target.tags,
   };
 }
 

@@ -8,6 +8,7 @@ import { buildModel, type ModelScope } from "./native-models.ts";
 import { buildProvider, impliedProvider, withFullPaths, type ProviderSchemas } from "./providers.ts";
 import type { Report } from "./report.ts";
 import { configSchema } from "./schema.ts";
+import { buildRouting } from "./routing.ts";
 import { buildSpending } from "./spending.ts";
 import { buildSections, checkSections, type LoadContext } from "./sections.ts";
 
@@ -46,6 +47,7 @@ export function readNative(root: MapNode, context: LoadContext, schemas: Provide
     lent: new Map(),
     budgets: file.budgets,
     spending: buildSpending(file.spending, "all"),
+    routing: buildRouting(file.routing),
     rateLimits: { countsCacheReads: file.rate_limits.countsCacheReads ?? false, rules: file.rate_limits.rules },
     prices: { multiplierPpm: file.prices.multiplier, overrides: new Map(Object.entries(file.prices.overrides)) },
   };

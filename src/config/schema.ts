@@ -8,6 +8,7 @@ import { budgets } from "./budgets.ts";
 import { spending } from "./spending.ts";
 import { defaultLimits, defaultTimeouts } from "./gateway-config.ts";
 import { rateLimits } from "./rate-limits.ts";
+import { choosing, chosen, routing } from "./routing.ts";
 import { addressBlock, duration, flag, formatDuration, headerValue, integer, multiplier, outageDuration, prices, size, text } from "./values.ts";
 import { weaknessOf } from "./weak-secrets.ts";
 
@@ -86,6 +87,7 @@ const target = z.strictObject({
     })
     .prefault({})
     .meta({ description: "Other limits for this target." }),
+  ...chosen,
 });
 
 const model = z.strictObject({
@@ -93,6 +95,7 @@ const model = z.strictObject({
   aliases: strings("Further names of the same model."),
   access_groups: strings("Groups that a key's list of models may name instead of the model."),
   targets: z.array(target, { error: "must be a list" }).min(1, "must hold at least one target").optional().meta({ description: "Places that serve the model, the preferred one first. In place of it, one target's keys may stand in the model itself." }),
+  ...choosing,
   ...target.partial({ provider: true }).shape,
 });
 
@@ -131,6 +134,7 @@ export const configSchema = z.strictObject({
     .optional()
     .meta({ description: "Upstreams by a name of your choice. When neither providers nor models are given, both are made from the environment." }),
   models: z.array(model, { error: "must be a list" }).optional().meta({ description: "What clients may ask for." }),
+  routing: routing.meta({ description: "How failures of places are met." }),
   spending: spending.meta({ description: "Whose money counts where, and what is charged." }),
   budgets: budgets.default([]).meta({ description: "Caps on spend. Every one that a call falls under must have room for it." }),
   webhook: z
@@ -187,7 +191,7 @@ export type NativeModel = NonNullable<NativeFile["models"]>[number];
 export type NativeTarget = z.output<typeof target>;
 
 /** Sections that a LiteLLM file may hold under the key `tollgate`, for what LiteLLM has no word for. */
-export const extensionSchema = configSchema.pick({ budgets: true, webhook: true, spending: true, rate_limits: true, listen: true, egress: true, store: true, limits: true, timeouts: true, logging: true, metrics: true, forward: true });
+export const extensionSchema = configSchema.pick({ budgets: true, webhook: true, routing: true, spending: true, rate_limits: true, listen: true, egress: true, store: true, limits: true, timeouts: true, logging: true, metrics: true, forward: true });
 
 /** The file after defaults and conversions. */
 export type ExtensionFile = z.output<typeof extensionSchema>;

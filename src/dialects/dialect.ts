@@ -21,6 +21,8 @@ export interface RequestFacts {
   /** `max_tokens` when it is a positive integer. */
   readonly outputTokensMax: number | undefined;
   readonly members: JsonMembers;
+  /** What a prompt cache would be found by where nothing names the conversation; undefined where there is nothing. Copies it, so it is asked for only then. */
+  promptPrefix(body: Buffer): Buffer | undefined;
   /** What decides its price beside its length; reads in the body, so it is asked for only where money is held. */
   costFacts(body: Buffer): CostFacts;
 }
@@ -75,6 +77,10 @@ export interface ReplyObserver {
   plainBody(body: Buffer): void;
   /** True once the reply's first event (`message_start`) has passed. */
   hasStarted(): boolean;
+  /** True once a part of the answer itself has begun: what follows cannot be taken back. */
+  hasContent(): boolean;
+  /** Of the error event that ended the stream. */
+  errorType(): string | undefined;
   /** Call when the stream has ended: did it end as the format demands, with an error event, or short? */
   ending(): "complete" | "error" | "broken";
   /** As `observed().outputCharacters`, without the rest. */
@@ -107,6 +113,8 @@ export interface Dialect {
    * Undefined when it cannot be read. For the correction of costs long after the reply.
    */
   readUsage(usageJson: string): ReadUsage | undefined;
+  /** What is wrong with a refused request, where another model may take it. @param words of the error reply, or the reply itself */
+  refusedFor(words: string): "contextWindow" | "contentPolicy" | undefined;
   renderError(error: GatewayError, requestId: string): RenderedError;
   /** A typed error event that ends a stream. */
   streamError(error: GatewayError, requestId: string): Buffer;

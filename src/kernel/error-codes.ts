@@ -49,6 +49,7 @@ const catalogue = {
   upstream_slow: { blame: "upstream", status: 504, type: "api_error", text: "The model provider did not answer in time." },
   upstream_refused: { blame: "upstream", status: 502, type: "api_error", text: "The model provider refused the request." },
   upstream_reply_invalid: { blame: "upstream", status: 502, type: "api_error", text: "The model provider sent a reply that cannot be passed on." },
+  upstream_all_failed: { blame: "upstream", status: 529, type: "overloaded_error", retryAfterSeconds: 5, text: "Every place that serves this model has failed; try again in a few seconds." },
   upstream_stream_broken: { blame: "upstream", status: 502, type: "api_error", text: "The model provider's stream broke off before its end." },
   upstream_stream_idle: { blame: "upstream", status: 504, type: "api_error", text: "The model provider's stream fell silent for too long." },
   gateway_time_exceeded: { blame: "gateway", status: 504, type: "api_error", text: "The request ran longer than this gateway allows." },

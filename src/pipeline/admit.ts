@@ -5,12 +5,13 @@
 import { mintAdmission } from "../egress/admission.ts";
 import type { Shortage } from "../ledger/ledger.ts";
 import type { RefusedLimit } from "../limits/limit.ts";
-import type { GatewayError } from "../kernel/gateway-error.ts";
+import { asGatewayError, type GatewayError } from "../kernel/gateway-error.ts";
 import { newId, type Id } from "../kernel/ids.ts";
 import { nanoUsd } from "../kernel/money.ts";
 import { attributionOf } from "./attribution.ts";
 import type { AttemptOpening } from "./books.ts";
 import { termsOf } from "./charge.ts";
+import { choose } from "./choose.ts";
 import type { Admitted, Opened, Planned, PlannedTarget } from "./exchange.ts";
 import { refusalOf, takeRoom, type NoRoom } from "./holds.ts";
 import { limitRefusal, takeTargetTurn, type Turn } from "./limits.ts";
@@ -32,10 +33,10 @@ export async function admit(services: Services, planned: Planned, turn: Turn | u
   // A target with money and without room will have room again.
   if (refused !== undefined) throw limitRefusal(refused, planned.principal);
   for (const model of new Set(shortages.map(({ budget }) => budget.downgradeModel))) {
-    const other = model === undefined ? undefined : planInstead(planned, model);
+    const other = model === undefined ? undefined : planInstead(planned, model, "budget");
     if (other === undefined) continue;
     turn?.move(other);
-    const instead = await admitPlan(services, other);
+    const instead = await admitPlan(services, choose(services, other));
     if ("admission" in instead) return instead;
   }
   throw shortages.length === 0 && fault !== undefined ? fault : refusalOf(services, planned, shortages);
@@ -49,13 +50,25 @@ interface Refused {
   readonly fault: GatewayError | undefined;
 }
 
-async function admitPlan(services: Services, planned: Planned): Promise<Admitted | Refused> {
+/** A model that steps in for one that failed everywhere, as the call's attempt of this ordinal; undefined where limits or budgets have no room for it. */
+export async function admitInstead(services: Services, planned: Planned, turn: Turn | undefined, ordinal: number): Promise<Admitted | undefined> {
+  try {
+    turn?.move(planned);
+  } catch (fault) {
+    if (asGatewayError(fault).code === "client_rate_limited") return undefined;
+    throw fault;
+  }
+  const result = await admitPlan(services, planned, ordinal);
+  return "admission" in result ? result : undefined;
+}
+
+async function admitPlan(services: Services, planned: Planned, ordinal = 1): Promise<Admitted | Refused> {
   const { exchange, principal, targets } = planned;
   const shortages: Shortage[] = [];
   let refused: readonly RefusedLimit[] | undefined;
   let fault: GatewayError | undefined;
   for (const [index, target] of targets.entries()) {
-    const opening = openingFor(services, planned, target, 1);
+    const opening = openingFor(services, planned, target, ordinal);
     if (isTooDear(services, planned, target, opening)) continue;
     const room = await roomFor(services, planned, target, opening);
     if (!room.isFound) {
@@ -65,7 +78,7 @@ async function admitPlan(services: Services, planned: Planned): Promise<Admitted
       if (room.refused !== undefined && (refused === undefined || waitOf(room.refused) < waitOf(refused))) refused = room.refused;
       continue;
     }
-    await written(services, room, services.books.openEntry(room.opening));
+    await written(services, room, ordinal === 1 ? services.books.openEntry(room.opening) : services.books.openAttempt(room.opening));
     return { ...planned, targets: index === 0 ? targets : targets.slice(index), admission: mintAdmission(exchange.requestId, principal.keyId), first: room };
   }
   return { shortages, refused, fault };

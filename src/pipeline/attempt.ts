@@ -16,6 +16,7 @@ export type AttemptResult =
 /** Never rejects: whatever goes wrong is the result. */
 export async function attemptTarget(services: Services, admitted: Admitted, planned: PlannedTarget, opened: Opened): Promise<AttemptResult> {
   const { exchange } = admitted;
+  services.routing.stats.begin(planned.target.id);
   const attempt: Attempt = { ...opened, planned, observer: exchange.dialect.observe(), outputTokensMax: admitted.facts.outputTokensMax, dispatchedAt: services.clock.monotonic(), loss: [] };
   try {
     const { outbound, loss } = await buildRequest(services, admitted, planned);

@@ -42,6 +42,8 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
   const source = usage?.source ?? (ending.billing === "unknown" ? "unresolved" : "none");
   const isWasted = ending.isWasted === true;
   const { payer, charge } = chargeOf(exchange.snapshot.config.spending, opening, { cost: costNanoUsd, isWasted });
+  services.routing.stats.end(planned.target.id);
+  if (ending.firstEventMs !== undefined) services.routing.stats.noteFirstEvent(planned.target.id, ending.firstEventMs);
   settleHold(services, attempt, { charge, payer, source });
   noteTokens(services, exchange, attempt, { usage, source });
   services.estimates.learn(attempt);

@@ -7,6 +7,7 @@ import type { UpstreamReply } from "../egress/reply.ts";
 import { decodeWhole } from "../wire/content-coding.ts";
 import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/headers.ts";
 import { buildRequest, forgoBeta } from "./attempt.ts";
+import { choose } from "./choose.ts";
 import { inClientsForm } from "./error-form.ts";
 import type { Exchange, Planned, PlannedTarget } from "./exchange.ts";
 import { identify } from "./identify.ts";
@@ -26,7 +27,7 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
   const watch = start(services, exchange);
   let turn: Turn | undefined;
   try {
-    const planned = plan(await receive(services, identify(services, exchange)));
+    const planned = choose(services, plan(await receive(services, identify(services, exchange))));
     turn = takeTurn(services, planned);
     const target = planned.targets[0]!;
     exchange.report.provider = target.place.name;

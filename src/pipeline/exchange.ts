@@ -89,8 +89,23 @@ export interface Planned extends Received {
   readonly targets: readonly PlannedTarget[];
   /** The first of the plan, whether or not there is room for it: what others may cost is measured by it. */
   readonly preferred: PlannedTarget;
-  /** The name that the client asked for where a budget without room named another model; absent: what was asked for serves. */
-  readonly downgradedFrom?: string;
+  /** Where another model serves than the one that was asked for. */
+  readonly insteadOf?: Replaced;
+  /** Where the caller's prompt cache is looked for; undefined where there is only one place for it. */
+  readonly warmth?: Warmth | undefined;
+}
+
+/** What the client asked for, and why it got another model: a budget without room named it, or every place had failed. */
+export interface Replaced {
+  readonly model: string;
+  readonly reason: "budget" | "fallback";
+}
+
+/** A caller's prompt as affinity knows it. */
+export interface Warmth {
+  readonly key: string;
+  /** From each hit on. */
+  readonly ttlMs: number;
 }
 
 export interface Admitted extends Planned {

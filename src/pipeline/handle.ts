@@ -1,6 +1,7 @@
 /** The table of contents of a request: one call per stage, in order; every exit closes what was opened. */
 import { asGatewayError } from "../kernel/gateway-error.ts";
 import { admit } from "./admit.ts";
+import { choose } from "./choose.ts";
 import type { Exchange } from "./exchange.ts";
 import { failover } from "./failover.ts";
 import { identify } from "./identify.ts";
@@ -19,10 +20,10 @@ export async function handle(services: Services, exchange: Exchange): Promise<vo
   try {
     const identified = identify(services, exchange);
     const received = await receive(services, identified);
-    const planned = plan(received);
+    const planned = choose(services, plan(received));
     turn = takeTurn(services, planned);
     const admitted = await admit(services, planned, turn);
-    const committed = await failover(services, admitted);
+    const committed = await failover(services, admitted, turn);
     await relay(services, committed);
   } catch (fault) {
     refuse(services, exchange, asGatewayError(fault));

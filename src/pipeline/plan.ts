@@ -4,7 +4,7 @@ import type { Principal } from "../identity/principal.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { nearestNames, type Route } from "../routing/route.ts";
 import { allowedProjects, attributionOf } from "./attribution.ts";
-import type { Exchange, Planned, PlannedTarget, Received } from "./exchange.ts";
+import type { Exchange, Planned, PlannedTarget, Received, Replaced } from "./exchange.ts";
 import type { Place, Snapshot } from "./snapshot.ts";
 
 /**
@@ -22,12 +22,12 @@ export function plan(received: Received): Planned {
 }
 
 /** The same request for another model, by the operator's name for it; undefined where the caller may not use it, or nothing serves it for this caller. */
-export function planInstead(planned: Planned, model: string): Planned | undefined {
+export function planInstead(planned: Planned, model: string, reason: Replaced["reason"]): Planned | undefined {
   const route = planned.exchange.snapshot.routes.resolve(model);
   if (route === undefined || route.publicName === planned.route.publicName || !mayUseRoute(planned.principal, route)) return undefined;
   if (refusedFurtherModel(planned, route) !== undefined) return undefined;
   const [preferred, ...others] = usableTargets(planned, route);
-  return preferred === undefined ? undefined : { ...planned, route, preferred, targets: [preferred, ...others], downgradedFrom: planned.facts.model };
+  return preferred === undefined ? undefined : { ...planned, route, preferred, targets: [preferred, ...others], insteadOf: { model: planned.facts.model, reason } };
 }
 
 function usableTargets(received: Received, route: Route): readonly PlannedTarget[] {

@@ -13,10 +13,11 @@ import { forwardableReplyHeaders, headerValue, withoutHeader } from "../wire/hea
 import type { AttemptOutcome } from "./books.ts";
 import { closeAttempt, priced } from "./close.ts";
 import { inClientsForm } from "./error-form.ts";
-import type { Committed } from "./exchange.ts";
+import type { Committed, Replaced } from "./exchange.ts";
 import { watchHold } from "./holds.ts";
 import { watchOf } from "./report.ts";
 import { upstreamRequestId } from "./failover.ts";
+import { failureOfFault, noteOutcome } from "./failures.ts";
 import type { Services } from "./services.ts";
 import { createStreamPath, type Passed } from "./stream-path.ts";
 import { framedType } from "./verdict.ts";
@@ -53,7 +54,17 @@ export async function relay(services: Services, committed: Committed): Promise<v
     responseBytes: passing.responseBytes,
     upstreamRequestId: upstreamRequestId(reply.headers),
   });
+  noteBreak(services, committed, passing);
   if (passing.fault !== undefined) throw passing.fault;
+}
+
+/** A place that breaks off after its head has not served, whatever its status said. */
+function noteBreak(services: Services, { exchange, attempt, warmth }: Committed, { outcome, fault }: Passing): void {
+  if (exchange.ending.reason !== undefined || (outcome !== "broken" && outcome !== "timed_out")) return;
+  const failure = fault === undefined ? (outcome === "broken" ? "broken" : "timeout") : failureOfFault(fault);
+  if (failure === undefined) return;
+  noteOutcome(services, exchange, attempt.planned, { failure, retryAfterSeconds: undefined });
+  if (warmth !== undefined) services.routing.affinity.release(warmth.key, attempt.planned.target.id);
 }
 
 /** From the commit on there is no other target to send it to; but an upstream may answer before it has read everything. */
@@ -80,9 +91,17 @@ function commit(services: Services, committed: Committed, replyHeaders: readonly
     ...extra,
   );
   if (attempt.loss.length > 0) headers.push("x-tollgate-loss", attempt.loss.join(", ").replace(/[^ -~]/g, "?").slice(0, 4_096));
-  if (committed.downgradedFrom !== undefined) headers.push("x-tollgate-downgraded-from", committed.downgradedFrom.replace(/[^ -~]/g, "?"));
+  if (committed.insteadOf !== undefined) headers.push(...replacedHeaders(committed.insteadOf, committed.route.publicName));
+  if (exchange.report.attempts > 1) headers.push("x-tollgate-attempts", String(exchange.report.attempts), "x-litellm-attempted-retries", String(exchange.report.attempts - 1));
   if (committed.notice !== undefined) headers.push("x-tollgate-notice", committed.notice);
   exchange.response.writeHead(reply.status, headers);
+}
+
+/** A client must be able to see that another model answers than the one it asked for. */
+function replacedHeaders({ model, reason }: Replaced, served: string): string[] {
+  const [asked, instead] = [model, served].map((name) => name.replace(/[^ -~]/g, "?"));
+  const why = reason === "budget" ? ["x-tollgate-downgraded-from", asked!] : ["x-tollgate-fallback-from", asked!, "x-litellm-attempted-fallbacks", "1"];
+  return [...why, "x-tollgate-model", instead!];
 }
 
 /** Without a length, since a ping or an error event may come in between. */

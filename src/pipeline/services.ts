@@ -8,6 +8,7 @@ import type { Clock } from "../kernel/clock.ts";
 import type { Log } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { BetaMemory } from "../routing/beta-memory.ts";
+import type { RoutingState } from "../routing/state.ts";
 import type { Books } from "./books.ts";
 import type { Estimates } from "./estimates.ts";
 import type { StreamWatch } from "./stream-watch.ts";
@@ -23,6 +24,7 @@ export interface Services {
   readonly watch: StreamWatch;
   readonly refusals: RefusalLog;
   readonly betaMemory: BetaMemory;
+  readonly routing: RoutingState;
   readonly log: Log;
   readonly metrics: Metrics;
   /** Requests in work now, and ever begun. */

@@ -7,15 +7,15 @@ import type { ReplyVerdict } from "../providers/provider.ts";
 import { decodeWhole } from "../wire/content-coding.ts";
 import { headerValue } from "../wire/headers.ts";
 import type { AttemptResult } from "./attempt.ts";
-import type { PlannedTarget } from "./exchange.ts";
+import type { Attempt, PlannedTarget } from "./exchange.ts";
 import { operatorWords } from "./operator-words.ts";
 
 type ReplyResult = Extract<AttemptResult, { kind: "reply" }>;
 
 export type Verdict =
   | { readonly kind: "commit"; readonly result: ReplyResult }
-  /** Another target may do better. */
-  | { readonly kind: "next"; readonly fault: GatewayError }
+  /** Another target may do better. `begun`: the attempt with what its stream had told by then. */
+  | { readonly kind: "next"; readonly fault: GatewayError; readonly begun?: Attempt }
   /** The request itself is at fault, and is told so in other words than the upstream's. */
   | { readonly kind: "stop"; readonly fault: GatewayError }
   /** The same target may do better without this beta. */
@@ -84,6 +84,13 @@ async function readError(reply: UpstreamReply): Promise<{ readonly raw: Buffer; 
   if (raw instanceof GatewayError) return raw;
   const decoded = await decodeWhole(headerValue(reply.headers, "content-encoding"), raw, errorReplyBytesMax);
   return { raw, decoded: decoded ?? raw };
+}
+
+/** An error reply's words, and the reply as if nobody had read it. */
+export async function refusalIn(reply: UpstreamReply): Promise<{ readonly words: string; readonly reply: UpstreamReply }> {
+  const read = await readError(reply);
+  if (read instanceof GatewayError) throw read;
+  return { words: read.decoded.toString("utf8"), reply: readAlready(reply, read.raw) };
 }
 
 /** @throws GatewayError when it breaks off, or is larger than `bytesMax` */

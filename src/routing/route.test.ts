@@ -1,15 +1,15 @@
 // Guarantee: a name resolves in one fixed order, to the upstream name the operator wrote, and hints never name what the
 // caller may not see.
 import { describe, expect, it } from "vitest";
-import type { ModelConfig, TargetConfig } from "../config/gateway-config.ts";
+import { plainModel, plainTarget, type ModelConfig, type TargetConfig } from "../config/gateway-config.ts";
 import { createRouteTable, nearestNames } from "./route.ts";
 
 function target(id: string, model: string): TargetConfig {
-  return { id, provider: "anthropic", model, credential: "provider", priceModel: undefined, price: undefined, headers: new Map(), timeouts: {} };
+  return { id, provider: "anthropic", model, credential: "provider", priceModel: undefined, price: undefined, headers: new Map(), timeouts: {}, ...plainTarget };
 }
 
 function model(name: string, upstream: string, aliases: readonly string[] = []): ModelConfig {
-  return { name, aliases, accessGroups: [], targets: [target(`id-${name}`, upstream)] };
+  return { name, aliases, accessGroups: [], targets: [target(`id-${name}`, upstream)], ...plainModel };
 }
 
 const table = createRouteTable({

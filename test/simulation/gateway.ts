@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { createBetaMemory } from "../../src/routing/beta-memory.ts";
+import { createRoutingState } from "../../src/routing/state.ts";
 import { createRouteTable } from "../../src/routing/route.ts";
 import type { GatewayConfig } from "../../src/config/gateway-config.ts";
 import { loadConfig } from "../../src/config/load.ts";
@@ -145,6 +146,8 @@ export interface LifeOptions {
   readonly keys: ReadonlyMap<string, KeyRecord>;
   /** Sees the ledger before anybody else does. */
   readonly watchLedger: (ledger: Ledger) => Ledger;
+  /** In [0, 1); absent: always one half. */
+  readonly random?: () => number;
   /** As they are in the product where absent. */
   readonly estimates?: (clock: Clock) => Estimates;
   /** What must never be logged: a fault of our own. */
@@ -177,6 +180,7 @@ export async function startLife(options: LifeOptions): Promise<Life> {
     watch: createStreamWatch(clock),
     refusals: { count: nothing, flush: () => Promise.resolve(), close: () => Promise.resolve() },
     betaMemory: createBetaMemory(clock),
+    routing: createRoutingState(clock, snapshot.config.routing, options.random ?? (() => 0.5)),
     log: { request: nothing, info: nothing, warn: nothing, error: fault, flush: nothing },
     metrics: { requestFinished: nothing, streamOpened: nothing, streamClosed: nothing, connect: nothing, render: () => Promise.reject(new Error("not here")) },
     load: { inFlight: 0, total: 0 },

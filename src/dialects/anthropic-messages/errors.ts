@@ -22,3 +22,12 @@ function envelope(error: GatewayError, requestId: string): string {
   const spec = error.spec;
   return JSON.stringify({ type: "error", error: { type: spec.type, message: spec.text }, request_id: requestId });
 }
+
+/**
+ * By the sentences that clients heal by too (https://docs.anthropic.com/en/api/errors; `Output blocked by content filtering policy`:
+ * https://github.com/anthropics/claude-code/issues/28205, checked 2026-11).
+ */
+export function refusedFor(words: string): "contextWindow" | "contentPolicy" | undefined {
+  if (/prompt is too long|input is too long|exceed context limit|prompt_too_long|max_tokens_context_overflow/i.test(words)) return "contextWindow";
+  return /content filtering policy|content management policy/i.test(words) ? "contentPolicy" : undefined;
+}

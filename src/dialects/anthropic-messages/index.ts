@@ -1,7 +1,7 @@
 /** Anthropic's Messages API (https://docs.anthropic.com/en/api/messages, checked 2026-11) as a dialect. */
 import { encodeEvent } from "../../wire/sse.ts";
 import type { Dialect } from "../dialect.ts";
-import { renderError, streamError } from "./errors.ts";
+import { refusedFor, renderError, streamError } from "./errors.ts";
 import { inspect } from "./inspect.ts";
 import { observe } from "./observe.ts";
 import { readUsage } from "./usage.ts";
@@ -11,6 +11,7 @@ export const anthropicMessages: Dialect = {
   inspect,
   observe,
   readUsage,
+  refusedFor,
   renderError,
   streamError,
   ping: encodeEvent("ping", '{"type": "ping"}'),

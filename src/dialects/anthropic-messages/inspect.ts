@@ -30,8 +30,35 @@ export function inspect(body: Buffer, named?: { readonly model: string | undefin
     isStreaming: named?.isStreaming ?? readStream(body, members.get("stream")),
     outputTokensMax: readPositiveInteger(body, members.get("max_tokens")),
     members,
+    promptPrefix: (bytes) => readPromptPrefix(bytes, members),
     costFacts: (bytes) => readCostFacts(bytes, members),
   };
+}
+
+const attributionPrefix = "x-anthropic-billing-header:";
+
+/** The tools and the system prompt, without Claude Code's line about itself, which differs from call to call and is stripped by Anthropic. */
+function readPromptPrefix(body: Buffer, members: JsonMembers): Buffer | undefined {
+  const bytesOf = (name: string): Buffer | undefined => {
+    const member = members.get(name);
+    return member === undefined ? undefined : body.subarray(member.valueStart, member.valueEnd);
+  };
+  const system = bytesOf("system");
+  const parts = [bytesOf("tools"), system === undefined ? undefined : withoutAttribution(system)].filter((part) => part !== undefined);
+  return parts.length === 0 ? undefined : Buffer.concat(parts);
+}
+
+function withoutAttribution(system: Buffer): Buffer {
+  if (!system.includes(attributionPrefix)) return system;
+  try {
+    const blocks: unknown = JSON.parse(system.toString("utf8"));
+    if (!Array.isArray(blocks)) return system;
+    const isAttribution = (block: unknown): boolean => typeof block === "object" && block !== null && "text" in block && typeof block.text === "string" && block.text.startsWith(attributionPrefix);
+    return Buffer.from(JSON.stringify(blocks.filter((block, index) => index > 0 || !isAttribution(block))));
+  } catch {
+    // The upstream will say what is wrong with it.
+    return system;
+  }
 }
 
 function readMembers(body: Buffer, what: string, start = 0, end = body.length): JsonMembers {

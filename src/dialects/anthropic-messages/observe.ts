@@ -29,6 +29,8 @@ export function observe(): ReplyObserver {
   let model: string | undefined;
   let outputCharacters = 0;
   let ended: "complete" | "error" | undefined;
+  let hasContent = false;
+  let errorType: string | undefined;
 
   /** @returns false when the data is not JSON by itself, as a part of an event in several lines is not */
   const readEvent = (data: string): boolean => {
@@ -51,7 +53,8 @@ export function observe(): ReplyObserver {
 
   return {
     streamEvents(events) {
-      ended ??= endIn(events);
+      if (ended === undefined && (ended = endIn(events)) === "error") errorType = errorTypeIn(events);
+      if (!hasContent) hasContent = events.includes(blockStart);
       refusals.streamEvents(events);
       let at = events.indexOf(usageName);
       let isReadable = true;
@@ -85,6 +88,8 @@ export function observe(): ReplyObserver {
       refusals.end(stopReason, parseObject(text("stop_details")));
     },
     hasStarted: () => hasStarted,
+    hasContent: () => hasContent,
+    errorType: () => errorType,
     ending: () => ended ?? "broken",
     outputCharacters: () => Math.round(outputCharacters),
     observed: () => ({ ...merge.result(), outputCharacters: Math.round(outputCharacters) }),
@@ -128,6 +133,15 @@ function observeRefusals(merge: UsageMerge): { streamEvents(events: Buffer): voi
  */
 function endIn(events: Buffer): "complete" | "error" | undefined {
   return isIn(events, stopType, "message_stop") ? "complete" : isIn(events, errorType, "error") ? "error" : undefined;
+}
+
+function errorTypeIn(events: Buffer): string | undefined {
+  for (const { data } of decodeEvents(events)) {
+    const event = parseObject(data);
+    const error = event?.["type"] === "error" ? event["error"] : undefined;
+    if (isObject(error) && typeof error["type"] === "string") return error["type"];
+  }
+  return undefined;
 }
 
 function isIn(events: Buffer, quoted: Buffer, type: string): boolean {

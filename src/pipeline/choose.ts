@@ -1,0 +1,72 @@
+/**
+ * Stage 3, second half: in which order the plan's targets are tried. A session goes where its prompt cache is warm; then by priority and
+ * the model's strategy; what is known to be down comes last. Nothing is refused here: a place that is down may be all there is.
+ */
+import { GatewayError } from "../kernel/gateway-error.ts";
+import { affinityKey } from "../routing/affinity-key.ts";
+import type { CircuitState } from "../routing/health.ts";
+import { matchesTags, orderTargets } from "../routing/order.ts";
+import { circuitKey } from "../routing/state.ts";
+import { attributionOf } from "./attribution.ts";
+import type { Planned, PlannedTarget, Warmth } from "./exchange.ts";
+import type { Services } from "./services.ts";
+
+/** A target's place in a plan, and why. */
+export interface Ranked {
+  readonly target: PlannedTarget;
+  readonly state: CircuitState;
+  /** The session's prompt cache is warm there. */
+  readonly isWarm: boolean;
+}
+
+/** Lifetimes of prompt caches, from the last hit (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching, checked 2026-11). */
+const cacheMs = 5 * 60_000;
+const longCacheMs = 60 * 60_000;
+
+/** @throws GatewayError `client_model_unavailable` where no target serves the caller's tags */
+export function choose(services: Services, planned: Planned): Planned {
+  const { route, targets } = planned;
+  const warmth = warmthOf(planned);
+  if (targets.length === 1 && route.targets.length === 1) return warmth === undefined ? planned : { ...planned, warmth };
+  const usable = withTags(planned);
+  const [preferred, ...others] = rank(services, { ...planned, targets: usable }, warmth).map(({ target }) => target);
+  if (preferred === undefined) throw noTarget(planned);
+  return { ...planned, preferred, targets: [preferred, ...others], warmth };
+}
+
+/** Of targets that all may serve; the first is tried first. */
+export function rank({ routing }: Services, { route, targets, exchange }: Planned, warmth: Warmth | undefined): readonly Ranked[] {
+  const { health, stats, affinity } = routing;
+  const { circuit } = exchange.snapshot.config.routing;
+  const warm = warmth === undefined ? undefined : affinity.find(warmth.key)?.targetId;
+  const ranked = orderTargets(targets, route.model.strategy, { random: () => routing.random(), running: (id) => stats.running(id), firstEventMs: (id) => stats.firstEventMs(id) }).map(
+    (target): Ranked => ({ target, state: health.state(circuitKey(target), circuit), isWarm: target.target.id === warm }),
+  );
+  const placeOf = ({ state, isWarm }: Ranked): number => (state === "open" ? 2 : isWarm ? 0 : 1);
+  const waitOf = ({ target, state }: Ranked): number => (state === "open" ? (health.opensInMs(circuitKey(target)) ?? 0) : 0);
+  return ranked.toSorted((a, b) => placeOf(a) - placeOf(b) || waitOf(a) - waitOf(b));
+}
+
+/** Undefined where it makes no difference. */
+function warmthOf({ route, facts, payload, exchange, principal, clientCredential }: Planned): Warmth | undefined {
+  const { model, targets } = route;
+  const { routing } = exchange.snapshot.config;
+  const hasFallbacks = [model.fallbacks, routing.fallbacks].some(({ failure, contextWindow, contentPolicy }) => failure.length + contextWindow.length + contentPolicy.length > 0);
+  if (!model.hasAffinity || (targets.length === 1 && !hasFallbacks)) return undefined;
+  const { sessionId } = attributionOf(exchange.request.headers, principal);
+  const key = affinityKey({ keyId: principal.keyId, sessionId, model: route.publicName, hasOwnLogin: clientCredential !== undefined, promptPrefix: () => facts.promptPrefix(payload.bytes) });
+  return key === undefined ? undefined : { key, ttlMs: facts.costFacts(payload.bytes).hasOneHourCache ? longCacheMs : cacheMs };
+}
+
+/** Those whose tags the caller asked for. */
+function withTags({ exchange, principal, targets }: Planned): readonly PlannedTarget[] {
+  const { tagMatch } = exchange.snapshot.config.routing;
+  if (tagMatch === "off") return targets;
+  const { tags } = attributionOf(exchange.request.headers, principal);
+  return targets.filter(({ target }) => matchesTags(target.tags, tags, tagMatch));
+}
+
+function noTarget({ facts }: Planned): GatewayError {
+  return new GatewayError("client_model_unavailable", { publicText: `The model ${JSON.stringify(facts.model)} is not served for the tags of this request. Ask your gateway's operator.` });
+}
+

@@ -1,0 +1,142 @@
+/**
+ * A circuit for each target and model: open while it fails, so that calls go elsewhere at once; after a while one probe is let through,
+ * and closed again when that succeeds. A quota that says when it opens is parked until then, which is no failure.
+ */
+import type { CircuitConfig, FailureClass } from "../config/gateway-config.ts";
+import type { Clock } from "../kernel/clock.ts";
+
+export type CircuitState = "closed" | "open" | "half-open";
+
+/** One circuit, for people. */
+export interface CircuitView {
+  readonly key: string;
+  readonly state: CircuitState;
+  readonly failuresInRow: number;
+  readonly lastFailure: FailureClass | undefined;
+  /** While it is not closed: time until it may be tried, 0 when that has come. */
+  readonly opensInMs: number | undefined;
+}
+
+/** Keys are the caller's choice. Where a configuration switches circuits off, only parking holds. */
+export interface TargetHealth {
+  state(key: string, circuit: CircuitConfig): CircuitState;
+  /** Claims the probe of a circuit that is half open. */
+  mayTry(key: string, circuit: CircuitConfig): boolean;
+  success(key: string, circuit: CircuitConfig): void;
+  failure(key: string, failureClass: FailureClass, circuit: CircuitConfig): void;
+  /** @param untilAt monotonic */
+  park(key: string, untilAt: number): void;
+  /** Undefined while it is closed. */
+  opensInMs(key: string): number | undefined;
+  states(): readonly CircuitView[];
+  /** Called when a circuit opens or is parked. */
+  onOpen(listener: (key: string) => void): void;
+}
+
+/** A probe that never ends frees its place. */
+const probeMs = 60_000;
+const cooldownFactorMax = 10;
+const bucketCount = 10;
+
+interface Circuit {
+  failuresInRow: number;
+  lastFailure: FailureClass | undefined;
+  /** Monotonic; it is open until then, and half open from then on. */
+  openUntilAt: number | undefined;
+  /** How often it has opened since the last success. */
+  opened: number;
+  parkedUntilAt: number;
+  probeAt: number;
+  /** Calls and failures of the last `windowMs`, by slices of it. */
+  buckets: { slice: number; calls: number; failures: number }[];
+}
+
+/** Bounded by the targets and models that were called. */
+export function createTargetHealth(clock: Clock): TargetHealth {
+  const circuits = new Map<string, Circuit>();
+  const listeners: ((key: string) => void)[] = [];
+  const circuitOf = (key: string): Circuit => {
+    let circuit = circuits.get(key);
+    if (circuit === undefined) circuits.set(key, (circuit = { failuresInRow: 0, lastFailure: undefined, openUntilAt: undefined, opened: 0, parkedUntilAt: -Infinity, probeAt: -Infinity, buckets: [] }));
+    return circuit;
+  };
+  const stateOf = ({ openUntilAt, parkedUntilAt }: Circuit): CircuitState => {
+    const now = clock.monotonic();
+    if (parkedUntilAt > now) return "open";
+    return openUntilAt === undefined ? "closed" : openUntilAt > now ? "open" : "half-open";
+  };
+  const tell = (key: string): void => listeners.forEach((listener) => listener(key));
+
+  /** The slice of this moment, older ones than the window dropped. */
+  const bucketNow = (circuit: Circuit, windowMs: number): Circuit["buckets"][number] => {
+    const slice = Math.floor((clock.monotonic() / windowMs) * bucketCount);
+    circuit.buckets = circuit.buckets.filter((bucket) => bucket.slice > slice - bucketCount);
+    let last = circuit.buckets.at(-1);
+    if (last?.slice !== slice) circuit.buckets.push((last = { slice, calls: 0, failures: 0 }));
+    return last;
+  };
+  const isFailing = (circuit: Circuit, failureClass: FailureClass, { failuresMax, failuresMaxByClass, failureRateMax, callsMin }: CircuitConfig): boolean => {
+    if (circuit.failuresInRow >= (failuresMaxByClass.get(failureClass) ?? failuresMax)) return true;
+    const calls = circuit.buckets.reduce((sum, bucket) => sum + bucket.calls, 0);
+    const failures = circuit.buckets.reduce((sum, bucket) => sum + bucket.failures, 0);
+    return calls >= callsMin && failures / calls >= failureRateMax;
+  };
+
+  return {
+    state(key, { isEnabled }) {
+      const circuit = circuits.get(key);
+      if (circuit === undefined) return "closed";
+      return isEnabled || circuit.parkedUntilAt > clock.monotonic() ? stateOf(circuit) : "closed";
+    },
+    mayTry(key, { isEnabled }) {
+      const circuit = circuits.get(key);
+      if (circuit === undefined || !isEnabled) return true;
+      const state = stateOf(circuit);
+      if (state !== "half-open") return state === "closed";
+      const now = clock.monotonic();
+      if (now - circuit.probeAt < probeMs) return false;
+      circuit.probeAt = now;
+      return true;
+    },
+    success(key, { windowMs }) {
+      const circuit = circuits.get(key);
+      // Most have never failed, and cost nothing but this look.
+      if (circuit === undefined) return;
+      circuit.failuresInRow = 0;
+      circuit.openUntilAt = undefined;
+      circuit.opened = 0;
+      circuit.probeAt = -Infinity;
+      bucketNow(circuit, windowMs).calls += 1;
+    },
+    failure(key, failureClass, config) {
+      const circuit = circuitOf(key);
+      circuit.failuresInRow += 1;
+      circuit.lastFailure = failureClass;
+      const bucket = bucketNow(circuit, config.windowMs);
+      bucket.calls += 1;
+      bucket.failures += 1;
+      const isProbe = circuit.openUntilAt !== undefined;
+      circuit.probeAt = -Infinity;
+      if (!config.isEnabled || (!isProbe && !isFailing(circuit, failureClass, config))) return;
+      // Those that were on their way when it opened say nothing new.
+      if (isProbe && stateOf(circuit) === "open") return;
+      circuit.opened += 1;
+      circuit.openUntilAt = clock.monotonic() + config.cooldownMs * Math.min(cooldownFactorMax, 2 ** (circuit.opened - 1));
+      circuit.buckets = [];
+      tell(key);
+    },
+    park(key, untilAt) {
+      const circuit = circuitOf(key);
+      circuit.parkedUntilAt = Math.max(circuit.parkedUntilAt, untilAt);
+      circuit.lastFailure = "rate_limit";
+      tell(key);
+    },
+    opensInMs(key) {
+      const circuit = circuits.get(key);
+      if (circuit === undefined || stateOf(circuit) === "closed") return undefined;
+      return Math.max(0, Math.max(circuit.parkedUntilAt, circuit.openUntilAt ?? -Infinity) - clock.monotonic());
+    },
+    states: () => [...circuits].map(([key, circuit]) => ({ key, state: stateOf(circuit), failuresInRow: circuit.failuresInRow, lastFailure: circuit.lastFailure, opensInMs: stateOf(circuit) === "closed" ? undefined : Math.max(0, Math.max(circuit.parkedUntilAt, circuit.openUntilAt ?? -Infinity) - clock.monotonic()) })),
+    onOpen: (listener) => void listeners.push(listener),
+  };
+}

@@ -1,0 +1,34 @@
+/** What routing has learnt while the process runs: who is well, who is busy, whose prompt cache is warm where. Nothing of it outlives the process. */
+import type { RoutingConfig } from "../config/gateway-config.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { createAffinity, type Affinity } from "./affinity.ts";
+import { createTargetHealth, type TargetHealth } from "./health.ts";
+import { createRetryBudget, type RetryBudget } from "./retry-budget.ts";
+import { createTargetStats, type TargetStats } from "./target-stats.ts";
+
+export interface RoutingState {
+  readonly health: TargetHealth;
+  readonly stats: TargetStats;
+  readonly affinity: Affinity;
+  readonly retryBudget: RetryBudget;
+  /** In [0, 1). */
+  random(): number;
+}
+
+/** @param random for the choice among equals and for waits; in [0, 1) */
+export function createRoutingState(clock: Clock, { retryBudget }: Pick<RoutingConfig, "retryBudget">, random: () => number): RoutingState {
+  const affinity = createAffinity(clock);
+  const health = createTargetHealth(clock);
+  // Who waits for a place that is down finds a warm cache there no sooner than it is up.
+  health.onOpen((key) => affinity.releaseTarget(targetOf(key)));
+  return { health, stats: createTargetStats(clock), affinity, retryBudget: createRetryBudget(retryBudget), random };
+}
+
+/** One circuit for each model at each target. */
+export function circuitKey({ target, upstreamModel }: { readonly target: { readonly id: string }; readonly upstreamModel: string }): string {
+  return `${target.id}\n${upstreamModel}`;
+}
+
+function targetOf(key: string): string {
+  return key.slice(0, key.indexOf("\n"));
+}
