@@ -29,6 +29,7 @@ export const commands: Readonly<Record<string, { readonly env: Readonly<Record<s
   storm: { env: { TOLLGATE_STORM: "10000", TOLLGATE_CUT_STEP: "1" }, file: "test/e2e/storm.test.ts" },
   kills: { env: { TOLLGATE_KILLS: "200" }, file: "test/e2e/kill.test.ts" },
   admission: { env: {}, file: "bench/admission.ts", arguments: ["--assert", "15"] },
+  usage: { env: {}, file: "bench/usage.ts", arguments: ["--assert", "200", "--assert-ratio", "1.1"] },
 };
 
 /** As one types it. */
@@ -107,6 +108,12 @@ export const promises: readonly Promised[] = [
     proofs: ["admission"],
     command: "admission",
     measured: ({ admission: { microseconds, bindings, keys, teams } = {} }) => `${microseconds} µs of CPU for a call that ${bindings} budgets bind, with ${count(keys)} keys in ${count(teams)} teams (median of 5)`,
+  },
+  {
+    promise: "A long ledger is read at once, and its old rows are removed without anybody's noticing.",
+    proofs: ["usage"],
+    command: "usage",
+    measured: ({ usage: { rows, dayMs, teamMs, modelMs, slowestMs, admissionRatio, entriesRatio } = {} }) => `${count(rows)} rows and a year of sums: by day in ${dayMs} ms, by team in ${teamMs} ms, by model in ${modelMs} ms, the slowest of them over 30 days to the minute or a year ${slowestMs} ms (medians of 5); while rows are removed admission takes ${admissionRatio} times its CPU, opening and closing ${entriesRatio} times`,
   },
 ];
 

@@ -2,14 +2,13 @@
  * The composition root: configuration → stores → services → servers. The only file that knows every room; nothing but the
  * command line's `serve` imports it.
  */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { getCACertificates } from "node:tls";
 import { firstKeys, type FirstStart } from "./admin/first-keys.ts";
 import type { Budget } from "./ledger/budget.ts";
 import type { Scope } from "./ledger/scope.ts";
-import { followKeys, followScope, startLedger } from "./ledger/start-ledger.ts";
+import { followKeys, followScope, neededSince, startLedger } from "./ledger/start-ledger.ts";
 import type { KeyRecord } from "./identity/key-store.ts";
 import { createEstimates } from "./pipeline/estimator.ts";
 import { createKeyTermsService } from "./admin/key-terms.ts";
@@ -19,32 +18,32 @@ import { createAdminRoutes } from "./admin/routes.ts";
 import { createRefusalLog } from "./audit/refusals.ts";
 import { downgradeFaults } from "./config/checks.ts";
 import type { GatewayConfig, ConfigNotice } from "./config/gateway-config.ts";
-import { defaultConfig, loadConfig } from "./config/load.ts";
-import { createDialer, type Dialer } from "./egress/dialer.ts";
-import { createAuthenticator } from "./identity/authenticate.ts";
+import { createAuthenticator, type Authenticator } from "./identity/authenticate.ts";
 import { createKeyIndex } from "./identity/key-index.ts";
 import { createKeyTermsBook } from "./identity/key-terms.ts";
+import { hashKey } from "./identity/virtual-key.ts";
 import { systemClock, type Clock } from "./kernel/clock.ts";
 import type { GatewayError } from "./kernel/gateway-error.ts";
 import { systemRandom } from "./kernel/random.ts";
+import { createApply } from "./main/apply-config.ts";
 import { createCredentialRuntime } from "./main/credential-runtime.ts";
+import { createEgress, networkOf } from "./main/egress.ts";
 import { startWarnings } from "./main/warnings.ts";
 import { collectWhenQuiet, exposedCollector } from "./main/idle-memory.ts";
 import { gatewaySecret, keyFolder } from "./main/key-files.ts";
 import { createOutage, type Outage } from "./main/outage.ts";
 import { createReconcilePrices, repriceOld } from "./main/prices.ts";
+import { readConfig, type ConfigReading, type ConfigSource } from "./main/read-config.ts";
+import { createReload, type Reload } from "./main/reload.ts";
+import { makeSnapshot, movedTargets } from "./main/snapshot.ts";
 import { loadPriceBook } from "./metering/price-book.ts";
 import type { Services } from "./pipeline/services.ts";
-import type { CredentialRuntime } from "./credentials/runtime.ts";
-import type { Place, Snapshot } from "./pipeline/snapshot.ts";
+import type { Snapshot } from "./pipeline/snapshot.ts";
 import { createStreamWatch } from "./pipeline/stream-watch.ts";
 import { startDemoUpstream, type DemoUpstream } from "./providers/demo/upstream.ts";
-import { clientLoginKinds, providers } from "./providers/registry.ts";
 import { createBetaMemory } from "./routing/beta-memory.ts";
-import { createRoutingState } from "./routing/state.ts";
-import { createLimitRules } from "./limits/limit-rules.ts";
+import { createRoutingState, targetOf } from "./routing/state.ts";
 import { createLimiter } from "./limits/limiter.ts";
-import { claudeNameOf, createRouteTable, type RouteTable } from "./routing/route.ts";
 import { createDispatch, type Readiness } from "./server/dispatch.ts";
 import { listen, type Listener } from "./server/http.ts";
 import { createRouter } from "./server/route-table.ts";
@@ -57,18 +56,8 @@ import { createLog, type Log } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
 /** What `serve` was told. */
-export interface GatewayOptions {
-  /** Absent: a configuration is made from the environment. */
-  readonly configPath?: string;
-  /** Override the file's `listen`. */
-  readonly host?: string;
-  readonly port?: number;
+export interface GatewayOptions extends ConfigSource {
   readonly dataDir: string;
-  /** Allows a weak admin key on loopback. */
-  readonly insecureDevKey: boolean;
-  /** LiteLLM keys that restrict and are knowingly not enforced. */
-  readonly acceptUnenforced: readonly string[];
-  readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock?: Clock;
 }
 
@@ -76,9 +65,12 @@ export interface GatewayOptions {
 export interface Gateway {
   readonly url: string;
   readonly metricsUrl: string | undefined;
+  /** In force now. */
   readonly config: GatewayConfig;
   /** Keys that have to be shown, each once. */
   readonly firstStart: FirstStart;
+  /** Reads the configuration again, and puts it in force if it is valid; says how it went in the log. */
+  reload(): ReturnType<Reload["reload"]>;
   /**
    * Stops taking work, lets running requests finish within the drain time, settles what is left, closes the store.
    *
@@ -104,11 +96,13 @@ export class StartupError extends Error {
 /** @throws StartupError when the configuration is not valid, the store is in use or broken, or the port is taken */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const clock = options.clock ?? systemClock;
-  const config = readConfig(options);
+  const reading = readConfig(options);
+  if (!reading.ok) throw new StartupError(`${options.configPath ?? "the configuration"} is not valid`, reading.errors);
+  if (reading.hostFault !== undefined) throw new StartupError(reading.hostFault, [], 78);
   makeDataFolder(options.dataDir);
   const closers: (() => Promise<void> | void)[] = [];
   try {
-    return await assemble(options, config, clock, closers);
+    return await assemble(options, reading, clock, closers);
   } catch (fault) {
     await closeAll(closers).catch(() => undefined);
     if (fault instanceof StartupError) throw fault;
@@ -125,12 +119,15 @@ function makeDataFolder(path: string): void {
   }
 }
 
-async function assemble(options: GatewayOptions, config: GatewayConfig, clock: Clock, closers: (() => Promise<void> | void)[]): Promise<Gateway> {
+async function assemble(options: GatewayOptions, { config, files }: ConfigReading & { readonly ok: true }, clock: Clock, closers: (() => Promise<void> | void)[]): Promise<Gateway> {
+  /** Undefined until everything that it is made of is there. */
+  let snapshot: Snapshot | undefined;
+  const inForce = (): GatewayConfig => snapshot?.config ?? config;
   const log = createLog(config.logging, createLogSink(1, clock), clock);
   const metrics = createMetrics();
   for (const warning of config.warnings) log.warn({ file: warning.file, line: warning.line, path: warning.path }, warning.message);
 
-  const outage = createOutage({ budgets: config.budgets, unbudgetedMs: config.store.spill.unbudgetedMs, clock, log });
+  const outage = createOutage({ budgets: () => inForce().budgets, unbudgetedMs: config.store.spill.unbudgetedMs, clock, log });
   const spill = { path: config.store.spill.path ?? join(options.dataDir, "spill.jsonl"), allowance: outage.allowance };
   const stores = await openSqliteStores({ path: config.store.path ?? join(options.dataDir, "tollgate.db"), sync: config.store.sync, clock, onDegraded: degradationNotes(log, clock), spill });
   closers.push(() => stores.close());
@@ -143,46 +140,82 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   const priceBook = loadPriceBook();
   await repriceOld(stores.usage, priceBook, config, clock.now());
   const managed = await stores.budgets.load();
-  const { true: overruled = [], false: inForce = [] } = Object.groupBy(managed, (each) => (isOverruled(each, config.budgets) ? "true" : "false"));
+  const { true: overruled = [], false: managedInForce = [] } = Object.groupBy(managed, (each) => (isOverruled(each, config.budgets) ? "true" : "false"));
   for (const { id, scope } of overruled) log.warn({ budget: id, scope }, "this budget was set while the gateway ran; it rests, since the configuration has one for its scope");
-  const ledger = await startLedger({ budgets: config.budgets, keys: index.keys().map((key) => terms.effective(key)), managed: inForce.map(budgetOf), usage: stores.usage, userBudget: config.spending.userBudget, nowMs: clock.now() });
+  const ledger = await startLedger({ budgets: config.budgets, keys: index.keys().map((key) => terms.effective(key)), managed: managedInForce.map(budgetOf), usage: stores.usage, userBudget: config.spending.userBudget, nowMs: clock.now() });
   outage.follow(ledger);
   const onKeys = (keys: readonly KeyRecord[]): Promise<void> => followKeys(ledger, keys.map((key) => terms.effective(key)), stores.usage, clock.now());
   const keyService = createKeyService({ store: stores.keys, index, usage: stores.usage, clock, terms, onKey: (key) => onKeys([key]) });
   const keyTerms = createKeyTermsService({ store: stores.keyTerms, book: terms, index, changes: keyService.changes, onKeys, clock });
-  const firstStart = await firstKeys({ files: keyFolder(options.dataDir), admin: config.admin, appendAudit: (records) => stores.audit.append(records), index, keyService, clock });
+  const keyFiles = keyFolder(options.dataDir);
+  const firstStart = await firstKeys({ files: keyFiles, admin: config.admin, appendAudit: (records) => stores.audit.append(records), index, keyService, clock });
+  const adminKeyInFolder = keyFiles.read("admin-key");
   if (firstStart.isAdminKeyFileStale) log.warn({ path: join(options.dataDir, "admin-key") }, "this admin key is not in force: the configuration names another");
-  const authenticator = createAuthenticator({ index, keyHeader: config.keyHeader });
+  let ownAuthenticator = createAuthenticator({ index, keyHeader: config.keyHeader });
+  const authenticator: Authenticator = { authenticate: (headers, nowMs) => ownAuthenticator.authenticate(headers, nowMs) };
 
-  const demo = await startDemo(config);
-  if (demo !== undefined) closers.push(() => demo.close());
-  const places = new Map<string, Place>();
-  const dialer = createEgress(config, places);
+  const network = networkOf(config);
+  const egress = createEgress(network, clock);
+  const { dialer } = egress;
   closers.push(() => dialer.close());
-  fillPlaces(places, config, demo, createCredentialRuntime(clock, options.env, dialer));
-  const snapshot: Snapshot = { config, priceBook, places, routes: withLent(createRouteTable(config), config.lent), limitRules: createLimitRules(config.rateLimits.rules) };
+  const runtime = createCredentialRuntime(clock, options.env, dialer);
+  let demo: DemoUpstream | undefined;
+  closers.push(() => demo?.close());
+  const make = async (from: GatewayConfig): Promise<Snapshot> => {
+    demo ??= await startDemo(from);
+    return makeSnapshot(from, snapshot, { priceBook, runtime, demoUrl: demo?.url });
+  };
+  const first = (snapshot = await make(config));
+  egress.follow(first, network);
+  const snapshotNow = (): Snapshot => snapshot ?? first;
   const watch = createStreamWatch(clock);
   closers.push(() => watch.close());
   const refusals = createRefusalLog({ clock, append: (records) => stores.audit.append(records) });
   closers.push(() => refusals.close());
 
-  const services: Services = { clock, authenticator, books: stores.books, ledger, estimates: createEstimates(clock), limiter: createLimiter(), dialer, watch, refusals, betaMemory: createBetaMemory(clock), routing: createRoutingState(clock, config.routing, systemRandom), log, metrics, load: { inFlight: 0, total: 0 } };
+  const services: Services = { clock, authenticator, books: stores.books, ledger, estimates: createEstimates(clock), limiter: createLimiter(), dialer, watch, refusals, betaMemory: createBetaMemory(clock), routing: createRoutingState(clock, { get retryBudget() { return inForce().routing.retryBudget; } }, systemRandom), log, metrics, load: { inFlight: 0, total: 0, byKey: new Map() } };
   const quiet = collectWhenQuiet(services.load, clock, exposedCollector());
   closers.push(() => quiet.cancel());
   const applyBudgets = (scope: Scope, budgets: readonly Budget[]): Promise<void> => followScope(ledger, scope, budgets, { usage: stores.usage, nowMs: clock.now() });
-  const budgets = createManagedBudgets({ store: stores.budgets, configured: config.budgets, configPath: config.source.path, apply: applyBudgets, faultOf: (budget) => downgradeFaultOf(budget, config) }, managed);
-  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, ledger, budgets, terms: keyTerms, reconcile: { store: stores.reconcile, audit: stores.audit, prices: createReconcilePrices(priceBook, config) }, gatewaySecret: gatewaySecret(options.dataDir), simulated: simulatedProviders(config) });
-  const warnings = startWarnings({ ledger, store: stores.warnings, webhook: config.webhook, dialer, clock, log });
+  const budgets = createManagedBudgets({ store: stores.budgets, configured: () => inForce().budgets, configPath: config.source.path, apply: applyBudgets, faultOf: (budget) => downgradeFaultOf(budget, inForce()) }, managed);
+  const reconcilePrices = createReconcilePrices(priceBook, inForce);
+  const simulated = new Set(simulatedProviders(config));
+  const swap = (next: Snapshot): void => {
+    const moved = movedTargets(snapshotNow(), next);
+    services.routing.health.forget((key) => moved.has(targetOf(key)));
+    snapshot = next;
+    log.configure(next.config.logging);
+    ownAuthenticator = createAuthenticator({ index, keyHeader: next.config.keyHeader });
+    const key = next.config.admin.key ?? adminKeyInFolder;
+    if (key !== undefined) index.setAdmin(hashKey(key), next.config.admin.mayInfer);
+    for (const name of simulatedProviders(next.config)) simulated.add(name);
+  };
+  const reload = createReload({
+    read: () => readConfig(options),
+    filesAtStart: files,
+    inForce,
+    facts: () => ({ mayFailOpen: outage.allowance !== undefined, hasAdminKeyFile: adminKeyInFolder !== undefined }),
+    apply: createApply({ snapshot: snapshotNow, make, swap, egress, ledger, managed: budgets, usage: stores.usage, clock }),
+    appendAudit: (records) => stores.audit.append(records),
+    clock,
+    log,
+  });
+  closers.push(() => reload.close());
+  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, ledger, budgets, terms: keyTerms, reconcile: { store: stores.reconcile, audit: stores.audit, prices: reconcilePrices }, config: reload, gatewaySecret: gatewaySecret(options.dataDir), simulated });
+  const budgetsInForce = (): readonly Budget[] => [...inForce().budgets, ...ledger.balances(clock.now()).map(({ budget }) => budget)];
+  stores.upkeep.start({ retentionMs: config.store.usageRetentionMs, neededSinceMs: () => neededSince(budgetsInForce(), clock.now()), reconcilable: reconcilePrices.providers });
+  const warnings = startWarnings({ ledger, store: stores.warnings, webhook: () => inForce().webhook, dialer, clock, log });
   closers.push(() => warnings.cancel());
   const drain = { isDraining: false };
   const dispatch = createDispatch({
     services,
     router: createRouter(createRoutes(adminRoutes)),
-    snapshot: () => snapshot,
+    snapshot: snapshotNow,
     readiness: createReadiness(stores, clock, outage),
     isDraining: () => drain.isDraining,
+    isConfigStale: () => reload.status().isFailed,
   });
-  connectMetrics(services, stores, outage, closers);
+  connectMetrics({ services, stores, outage, reload }, closers);
 
   const listener = await listen(config.listen, dispatch, { clock, onTlsReload: (fault) => noteTlsReload(log, fault) });
   closers.push(() => endListener(listener));
@@ -203,9 +236,12 @@ async function assemble(options: GatewayOptions, config: GatewayConfig, clock: C
   return {
     url: listener.url,
     metricsUrl: metricsListener?.url,
-    config,
+    get config() {
+      return inForce();
+    },
     firstStart,
-    close(drainMs = config.timeouts.drainMs) {
+    reload: () => reload.reload(),
+    close(drainMs = inForce().timeouts.drainMs) {
       drain.isDraining = true;
       closing ??= stop(drainMs);
       return closing;
@@ -232,26 +268,6 @@ function createReadiness(stores: Stores, clock: Clock, outage: Outage): () => Pr
   };
 }
 
-function readConfig(options: GatewayOptions): GatewayConfig {
-  const { configPath } = options;
-  const providerSchemas = new Map(Object.entries(providers).map(([kind, provider]) => [kind, provider.settings]));
-  const result =
-    configPath === undefined
-      ? defaultConfig({ env: options.env, providerSchemas, accept: options.acceptUnenforced })
-      : loadConfig({ path: configPath, env: options.env, readFile: (path) => readFileSync(path, "utf8"), providerSchemas, clientLoginKinds: clientLoginKinds(), accept: options.acceptUnenforced, allowInsecureDevKey: options.insecureDevKey });
-  if (!result.ok) throw new StartupError(`${configPath ?? "the configuration"} is not valid`, result.errors);
-  const { config } = result;
-  const host = options.host ?? config.listen.host;
-  if (host !== config.listen.host && !isLoopback(host) && !config.listen.isPublic) {
-    throw new StartupError(`--host ${host} would listen beyond this machine; set listen.public: true in the configuration to mean it`, [], 78);
-  }
-  return { ...config, listen: { ...config.listen, host, port: options.port ?? config.listen.port } };
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host.startsWith("127.");
-}
-
 /** The name that a start without a configuration gives it counts as well: its rows stay in the ledger when a real provider comes. */
 function simulatedProviders({ providers: configured }: GatewayConfig): ReadonlySet<string> {
   const names = [...configured.values()].filter(({ kind }) => kind === "demo").map(({ name }) => name);
@@ -262,46 +278,7 @@ async function startDemo(config: GatewayConfig): Promise<DemoUpstream | undefine
   return [...config.providers.values()].some(({ kind }) => kind === "demo") ? await startDemoUpstream() : undefined;
 }
 
-/** @param places filled after the dialer was made, since logins go through it */
-function fillPlaces(places: Map<string, Place>, config: GatewayConfig, demo: DemoUpstream | undefined, runtime: CredentialRuntime): void {
-  for (const { name, kind, settings } of config.providers.values()) {
-    const provider = providers[kind];
-    if (provider === undefined) throw new StartupError(`provider ${name}: there is no kind ${kind}`);
-    const own = kind === "demo" && demo !== undefined ? provider.settings.parse({ base_url: demo.url }) : settings;
-    places.set(name, { name, provider, settings: own, credentials: provider.login?.(own, runtime), destination: provider.destination(own) });
-  }
-}
-
-/** Bedrock's ids and ARNs say whose they are; Vertex's are Anthropic's names, older ones with their date behind an `@`. */
-function cloudOf(name: string): string {
-  return /^arn:aws[a-z-]*:bedrock:|(?:^|\.)anthropic\.claude-/.test(name) ? "bedrock" : name.startsWith("claude-") ? "vertex" : "";
-}
-
-/** The routes with what is lent to clients that name models as their cloud does; rights go by that name, or by Anthropic's for it. */
-function withLent(routes: RouteTable, lent: GatewayConfig["lent"]): RouteTable {
-  if (lent.size === 0) return routes;
-  const tables = new Map([...lent].map(([kind, model]) => [kind, createRouteTable({ models: [model], modelAliases: new Map() })]));
-  return {
-    ...routes,
-    resolveCloudName(name, envelope) {
-      const own = routes.resolveCloudName(name);
-      const borrowed = own === undefined && cloudOf(name) === envelope ? tables.get(envelope)?.resolve(name) : undefined;
-      return borrowed === undefined ? own : { ...borrowed, rightsNames: [name, claudeNameOf(name) ?? name] };
-    },
-  };
-}
-
-function createEgress({ egress, timeouts, webhook }: GatewayConfig, places: ReadonlyMap<string, Place>): Dialer {
-  return createDialer({
-    isConfigured: (origin) => (webhook !== undefined && new URL(webhook.url).origin === origin) || [...places.values()].some(({ provider, settings, destination }) => destination.origin === origin || provider.isOwnOrigin?.(origin, settings) === true),
-    connectMs: timeouts.connectMs,
-    proxy: egress.proxy,
-    noProxy: egress.noProxy,
-    certificates: egress.caFile === undefined ? undefined : [...getCACertificates("default"), ...getCACertificates("extra"), readFileSync(egress.caFile, "utf8")],
-  });
-}
-
-function connectMetrics(services: Services, stores: Stores, outage: Outage, closers: (() => void)[]): void {
+function connectMetrics({ services, stores, outage, reload }: { readonly services: Services; readonly stores: Stores; readonly outage: Outage; readonly reload: Reload }, closers: (() => void)[]): void {
   const lag = monitorEventLoopDelay({ resolution: 20 });
   lag.enable();
   closers.push(() => void lag.disable());
@@ -310,6 +287,7 @@ function connectMetrics(services: Services, stores: Stores, outage: Outage, clos
     unresolvedAttempts: () => stores.usage.unresolvedCount(),
     failOpenAttempts: () => outage.attempts(),
     isFailingOpen: () => outage.isFailingOpen(),
+    config: () => reload.status(),
     requestsInFlight: () => services.load.inFlight,
     loopLagSeconds() {
       // The histogram counts its own resolution as delay.

@@ -67,7 +67,7 @@ const matrix: Record<string, readonly string[]> = {
   reconcile: ["kernel", "types:ledger"],
   admin: ["kernel", "identity", "ledger", "routing", "config", "audit", "metering", "reconcile"],
   server: ["kernel", "wire", "config", "pipeline", "admin", "telemetry", "types:identity", "types:providers", "dialects"],
-  main: ["kernel", "ledger", "metering", "dialects", "providers", "types:admin", "types:config", "types:credentials", "types:egress", "types:store", "types:telemetry"],
+  main: ["kernel", "ledger", "limits", "metering", "dialects", "providers", "config", "egress", "routing", "types:admin", "types:audit", "types:credentials", "types:pipeline", "types:store", "types:telemetry"],
   cli: ["kernel", "config", "admin", "main.ts", "providers", "reconcile"],
 };
 

@@ -5,7 +5,7 @@
 import type { AuditAction } from "../audit/record.ts";
 import { createKeyChanges, type KeyChanges } from "../identity/key-changes.ts";
 import type { KeyIndex } from "../identity/key-index.ts";
-import type { KeyChange, KeyRecord, KeySecret, KeyStore } from "../identity/key-store.ts";
+import type { KeyCap, KeyChange, KeyRecord, KeySecret, KeyStore } from "../identity/key-store.ts";
 import type { KeyTermsBook } from "../identity/key-terms.ts";
 import { acceptCustomKey, displayName, hashKey, hashText, keyPrefix, mintKey } from "../identity/virtual-key.ts";
 import { parseWindow } from "../ledger/window-words.ts";
@@ -38,6 +38,9 @@ export interface KeyFields {
   readonly budgetDuration?: string | null;
   /** Decimal USD, ≥ 0. */
   readonly softBudgetUsd?: string | null;
+  readonly budgetLimits?: readonly KeyCap[];
+  /** By the model's public name. */
+  readonly modelBudgets?: Readonly<Record<string, KeyCap>>;
   /** Terms that there are. */
   readonly termsId?: string | null;
   /** Decimal USD, ≥ 0, for each run. */
@@ -213,6 +216,8 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
     maxBudgetUsd: null,
     budgetDuration: null,
     softBudgetUsd: null,
+    budgetLimits: [],
+    modelBudgets: {},
     termsId: null,
     runBudgetUsd: null,
     expiresAtMs: null,
@@ -230,10 +235,9 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
 }
 
 function changedKey(key: KeyRecord, { duration, restrictions, ...fields }: KeyFields, nowMs: number): KeyRecord {
-  if (typeof fields.budgetDuration === "string") {
-    const parsed = parseWindow(fields.budgetDuration);
-    if ("fault" in parsed) throw fieldInvalid(`budget_duration: ${parsed.fault}.`);
-  }
+  if (typeof fields.budgetDuration === "string") refuseSpan("budget_duration", fields.budgetDuration);
+  for (const [index, { budgetDuration }] of (fields.budgetLimits ?? []).entries()) refuseSpan(`budget_limits[${index}].budget_duration`, budgetDuration);
+  for (const [model, { budgetDuration }] of Object.entries(fields.modelBudgets ?? {})) refuseSpan(`model_max_budget[${JSON.stringify(model)}].budget_duration`, budgetDuration);
   const life = duration === undefined ? {} : { expiresAtMs: duration === null ? null : addPositiveSpan("duration", duration, nowMs) };
   const limited = restrictions === undefined ? {} : { metadata: { ...(fields.metadata ?? key.metadata), ...restrictions } };
   return { ...key, ...fields, ...limited, ...life, updatedAtMs: nowMs };
@@ -292,4 +296,9 @@ function auditOf(action: AuditAction, author: Author, nowMs: number, { before, a
 function publicFields(key: KeyRecord): Readonly<Record<string, unknown>> {
   const { tokenHash: _hash, updatedAtMs: _updated, id: _id, ...rest } = key;
   return rest;
+}
+
+function refuseSpan(path: string, span: string | null): void {
+  const parsed = span === null ? undefined : parseWindow(span);
+  if (parsed !== undefined && "fault" in parsed) throw fieldInvalid(`${path}: ${parsed.fault}.`);
 }

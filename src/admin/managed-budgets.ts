@@ -20,7 +20,7 @@ const idLengthMax = 256;
 export interface ManagedBudgetsOptions {
   readonly store: BudgetStore;
   /** Of the configuration, whose scopes are closed here. */
-  readonly configured: readonly Budget[];
+  readonly configured: () => readonly Budget[];
   /** The configuration's file, told where a budget has to be changed there. */
   readonly configPath: string;
   /** Puts a scope's budgets in force; durable already. */
@@ -36,6 +36,13 @@ export interface ManagedBudgets {
   readonly remove: AdminHandler;
   /** `GET /api/v1/budgets/definitions`: those that were set here, as written. */
   readonly definitions: AdminHandler;
+  /**
+   * Lets the configuration's budgets change while none is changed here.
+   *
+   * @param apply is given the scopes that have budgets from here, each with those in force beside the new ones; `configured` gives the new
+   *   ones when it has resolved
+   */
+  configure(configured: readonly Budget[], apply: (own: ReadonlyMap<Scope, readonly Budget[]>) => Promise<void>): Promise<void>;
 }
 
 const deleteSchema = z.strictObject({ id: z.string("it must be a text").min(1, "it must not be empty").max(idLengthMax) }, "it must be a JSON object");
@@ -51,9 +58,9 @@ export function isOverruled({ id, scope }: Pick<Budget, "id" | "scope"> | Stored
 }
 
 export function createManagedBudgets(options: ManagedBudgetsOptions, stored: readonly StoredBudget[]): ManagedBudgets {
-  const { store, configured, apply } = options;
+  const { store, apply } = options;
   const known = new Map(stored.map((each) => [each.id, each]));
-  const inForce = (scope: string): readonly Budget[] => [...known.values()].filter((each) => each.scope === scope && !isOverruled(each, configured)).map(budgetOf);
+  const inForce = (scope: string, configured = options.configured()): readonly Budget[] => [...known.values()].filter((each) => each.scope === scope && !isOverruled(each, configured)).map(budgetOf);
   /** One change at a time: two at once could each put half of the other's in force. */
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <Result>(action: () => Promise<Result>): Promise<Result> => {
@@ -87,6 +94,7 @@ export function createManagedBudgets(options: ManagedBudgetsOptions, stored: rea
         await apply(before.scope as Scope, inForce(before.scope));
         return { status: 200, body: { deleted: id } };
       }),
+    configure: (configured, takeOver) => inTurn(() => takeOver(new Map([...known.values()].map(({ scope }) => [scope as Scope, inForce(scope, configured)] as const)))),
     definitions: () => Promise.resolve({ status: 200, body: { budgets: [...known.values()].map(shown) } }),
   };
 }
@@ -96,7 +104,8 @@ function refuseWhatIsElsewhere(budget: Budget, { configured, configPath, faultOf
   if (id.length > idLengthMax) throw fieldInvalid(`id: it must have at most ${idLengthMax} characters.`);
   if (idOf(scope as Scope) === "*" || per === "member") throw fieldInvalid("scope: budgets for each one of a kind, and `per: member`, are set in the configuration file.");
   if (kindOf(scope as Scope) === "key") throw fieldInvalid("scope: a key's budget is `max_budget` of the key itself: `tollgate keys` or POST /key/update.");
-  if (isOverruled(budget, configured)) throw new GatewayError("client_object_conflict", { publicText: `The configuration file ${configPath} has a budget for this scope, or with this id; change it there.` });
+  if (kindOf(scope as Scope) === "key_model") throw fieldInvalid("scope: a key's budget for a model is in `model_max_budget` of the key itself: POST /key/update.");
+  if (isOverruled(budget, configured())) throw new GatewayError("client_object_conflict", { publicText: `The configuration file ${configPath} has a budget for this scope, or with this id; change it there.` });
   const fault = faultOf?.(budget);
   if (fault !== undefined) throw fieldInvalid(fault);
 }

@@ -28,6 +28,7 @@ describe("the control plane's rows", () => {
       "POST /api/v1/budgets/delete admin change",
       "GET /api/v1/budgets/definitions admin read",
       "POST /api/v1/reconcile admin change",
+      "POST /api/v1/config/reload admin change",
       "GET /v1/me developer read",
       "POST /v1/me/token developer change",
     ]);

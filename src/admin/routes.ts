@@ -5,6 +5,7 @@ import type { Ledger } from "../ledger/ledger.ts";
 import type { UsageStore } from "../ledger/usage-store.ts";
 import type { Secret } from "../kernel/secret.ts";
 import { createBudgetsHandler } from "./budgets.ts";
+import { createReloadHandler, type ConfigReload } from "./config.ts";
 import type { AdminHandler } from "./handler.ts";
 import type { KeyTermsService } from "./key-terms.ts";
 import type { KeyService } from "./keys.ts";
@@ -36,6 +37,7 @@ export interface AdminServices {
   readonly budgets: ManagedBudgets;
   readonly terms: KeyTermsService;
   readonly reconcile: Pick<ReconcileOptions, "store" | "audit" | "prices">;
+  readonly config: ConfigReload;
   /** From which short-lived tokens are derived; must survive restarts. */
   readonly gatewaySecret: Secret;
   /** Names of providers whose answers are simulated; absent: the one that a start without a configuration makes. */
@@ -45,7 +47,7 @@ export interface AdminServices {
 const simulatedByDefault: ReadonlySet<string> = new Set(["demo"]);
 
 /** Every control-plane path there is. */
-export function createAdminRoutes({ keys, index, usage, ledger, budgets, terms, reconcile, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
+export function createAdminRoutes({ keys, index, usage, ledger, budgets, terms, reconcile, config, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
   const litellm = createLitellmKeyHandlers(keys, ledger, terms.book);
   const litellmBudgets = createLitellmBudgetHandlers(terms);
   const tokens = createSessionTokens({ changes: keys.changes, index, gatewaySecret });
@@ -72,6 +74,7 @@ export function createAdminRoutes({ keys, index, usage, ledger, budgets, terms, 
     { method: "POST", path: "/api/v1/budgets/delete", role: "admin", audit: "change", handler: budgets.remove },
     { method: "GET", path: "/api/v1/budgets/definitions", role: "admin", audit: "read", handler: budgets.definitions },
     { method: "POST", path: "/api/v1/reconcile", role: "admin", audit: "change", handler: createReconcileHandler({ ...reconcile, usage, ledger }) },
+    { method: "POST", path: "/api/v1/config/reload", role: "admin", audit: "change", handler: createReloadHandler(config) },
     { method: "GET", path: "/v1/me", role: "developer", audit: "read", handler: createMeHandler(keys, ledger) },
     { method: "POST", path: "/v1/me/token", role: "developer", audit: "change", handler: createTokenHandler(tokens) },
   ];

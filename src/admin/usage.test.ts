@@ -1,8 +1,12 @@
 // Guarantee: spend by any dimension adds up to its total, in exact decimals; unknown keys are an error, not an empty report.
 import { describe, expect, it } from "vitest";
 import { createControlPlane, faultOf, type ControlPlane } from "../../test/support/control-plane.ts";
-import { ledgerRow } from "../../test/support/memory-usage-store.ts";
+import { createMemoryUsageStore, ledgerRow } from "../../test/support/memory-usage-store.ts";
 import { nanoUsd } from "../kernel/money.ts";
+import type { UsageStore } from "../ledger/usage-store.ts";
+import type { AdminCall } from "./handler.ts";
+import type { KeyService } from "./keys.ts";
+import { createUsageHandler } from "./usage.ts";
 
 interface Report {
   readonly simulated_attempts: number;
@@ -25,6 +29,43 @@ it("an attempt with two tags stands under both, and once in the total", async ()
   expect(total).toMatchObject({ attempts: 3, cost_usd: "0.000000008" });
 });
 
+describe("where rows are gone", () => {
+  const day = (number: number, hour = 0): number => Date.UTC(2026, 0, number, hour);
+  /** What is said of a query whose range is widened to whole days before 20 January. */
+  const notesOf = async (query: string): Promise<{ since: unknown; until: unknown; pruned_before: unknown; notes: readonly string[] }> => {
+    const usage: UsageStore = {
+      ...createMemoryUsageStore([]),
+      coverage: async ({ sinceMs, untilMs, sessionId }) => ({
+        sinceMs: sinceMs === undefined || sessionId !== undefined ? sinceMs : Math.floor(sinceMs / 86_400_000) * 86_400_000,
+        untilMs,
+        prunedBeforeMs: (sinceMs ?? 0) < day(20) ? day(20) : undefined,
+      }),
+    };
+    const keys = { find: () => undefined, list: () => [] } as unknown as KeyService;
+    const handler = createUsageHandler({ keys, usage, adjustments: { entriesOf: async () => new Map() }, simulated: new Set() });
+    return (await handler({ query: new URLSearchParams(query), nowMs: day(31) } as AdminCall)).body as Awaited<ReturnType<typeof notesOf>>;
+  };
+
+  it("the answer tells of which days it is", async () => {
+    expect(await notesOf("by=team&since=2026-01-10T05:00:00Z")).toMatchObject({
+      since: "2026-01-10T00:00:00.000Z",
+      until: null,
+      pruned_before: "2026-01-20T00:00:00.000Z",
+      notes: ["The ledger has attempts before 2026-01-20 as sums of whole days (UTC), so the days in which the range begins and ends are in it as a whole."],
+    });
+    expect(await notesOf("by=team&since=2026-01-10")).toMatchObject({ pruned_before: "2026-01-20T00:00:00.000Z", notes: [] });
+    expect(await notesOf("by=path&rows=5&since=2026-01-20T05:00:00Z")).toMatchObject({ pruned_before: null, notes: [] });
+  });
+
+  it.each([
+    ["by=agent", ["Which session and agent attempts before 2026-01-20 were of is no longer known; they are in the sums without a name."]],
+    ["by=day&rows=10", ["Single attempts before 2026-01-20 were pruned and are not among the rows."]],
+    ["by=session&session=s1", ["This session's attempts before 2026-01-20 were pruned and are not in these sums."]],
+  ])("%s says what is no longer known", async (query, notes) => {
+    expect((await notesOf(query)).notes).toEqual(notes);
+  });
+});
+
 describe("GET /api/v1/usage", () => {
   it("groups by key with its alias or name, dearest first, with the total", async () => {
     const plane = await createControlPlane();
@@ -40,6 +81,8 @@ describe("GET /api/v1/usage", () => {
       by: "key",
       since: null,
       until: null,
+      pruned_before: null,
+      notes: [],
       simulated_attempts: 0,
       groups: [
         { value: nameless.record.id, label: nameless.record.name, attempts: 1, ...counts, cost_usd: "3.000000001", charge_usd: "3.000000001", reported_usd: "0.00", estimated_usd: "3.000000001", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },

@@ -1,7 +1,7 @@
 /** `GET /api/v1/usage`: spend by any dimension, money as decimal strings, and the ledger's own rows on request. */
 import { z } from "zod";
 import type { ReconcileStore } from "../ledger/reconcile-store.ts";
-import type { Adjustment, LedgerRow, UsageFilter, UsageGroup, UsageStore } from "../ledger/usage-store.ts";
+import type { Adjustment, LedgerRow, UsageCoverage, UsageFilter, UsageGroup, UsageStore } from "../ledger/usage-store.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { formatUsd, nanoUsd } from "../kernel/money.ts";
 import { addCounts, zeroCounts, type TokenCounts } from "../kernel/usage.ts";
@@ -41,7 +41,8 @@ export interface UsageSources {
 
 /**
  * Groups, dearest first (days in their own order), with their total and how many attempts a simulation answered; `rows=N` adds the newest N rows, each with its adjusting entries. The range is half open over
- * the time an attempt was opened; a bare date is its beginning in UTC.
+ * the time an attempt was opened; a bare date is its beginning in UTC. Where rows are gone, `since` and `until` are those of whole days, and
+ * `notes` says so in sentences, as it does of what is no longer known there.
  */
 export function createUsageHandler({ keys, usage, adjustments, simulated }: UsageSources): AdminHandler {
   return async ({ query }) => {
@@ -52,12 +53,16 @@ export function createUsageHandler({ keys, usage, adjustments, simulated }: Usag
     if (wire.by !== "day") groups.sort((a, b) => Number(b.chargeNanoUsd > a.chargeNanoUsd) - Number(b.chargeNanoUsd < a.chargeNanoUsd) || (a.value < b.value ? -1 : 1));
     const byProvider = wire.by === "provider" ? groups : await usage.groupBy("provider", filter);
     const rows = wire.rows === undefined ? {} : { rows: await renderRows(await usage.rows(filter, wire.rows), adjustments) };
+    // Asked last: rows that go while the others are read must not be missing without a word.
+    const coverage = await usage.coverage(filter);
     return {
       status: 200,
       body: {
         by: wire.by,
-        since: isoOrNull(filter.sinceMs ?? null),
-        until: isoOrNull(filter.untilMs ?? null),
+        since: isoOrNull(coverage.sinceMs ?? null),
+        until: isoOrNull(coverage.untilMs ?? null),
+        pruned_before: isoOrNull(coverage.prunedBeforeMs ?? null),
+        notes: notesOf(wire, filter, coverage),
         simulated_attempts: byProvider.reduce((sum, { value, attempts }) => sum + (simulated.has(value) ? attempts : 0), 0),
         groups: groups.map((group) => ({ value: group.value, label: labelOf(wire.by, group.value, keys), ...renderSums(group) })),
         // Not of the groups: an attempt with two tags stands in both.
@@ -66,6 +71,19 @@ export function createUsageHandler({ keys, usage, adjustments, simulated }: Usag
       },
     };
   };
+}
+
+/** One sentence for each thing that the answer cannot tell of attempts whose rows are gone. */
+function notesOf({ by, session, rows }: z.infer<typeof querySchema>, { sinceMs, untilMs }: UsageFilter, coverage: UsageCoverage): readonly string[] {
+  if (coverage.prunedBeforeMs === undefined) return [];
+  const before = `attempts before ${new Date(coverage.prunedBeforeMs).toISOString().slice(0, 10)}`;
+  const isWidened = coverage.sinceMs !== sinceMs || coverage.untilMs !== untilMs;
+  return [
+    ...(session === undefined ? [] : [`This session's ${before} were pruned and are not in these sums.`]),
+    ...(isWidened ? [`The ledger has ${before} as sums of whole days (UTC), so the days in which the range begins and ends are in it as a whole.`] : []),
+    ...(session === undefined && (by === "session" || by === "agent" || by === "path") ? [`Which session and agent ${before} were of is no longer known; they are in the sums without a name.`] : []),
+    ...(rows === undefined ? [] : [`Single ${before} were pruned and are not among the rows.`]),
+  ];
 }
 
 /** A developer, session and agent; the key by its alias where no user is known. */

@@ -20,6 +20,7 @@ export type AuditAction =
   | "gateway.replay"
   | "budget.set"
   | "budget.delete"
+  | "config.reload"
   | "usage.reconcile";
 
 export interface AuditRecord {

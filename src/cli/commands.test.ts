@@ -176,6 +176,27 @@ describe("usage", () => {
   });
 });
 
+describe("config reload", () => {
+  it("shows what has changed, what waits for a restart, and with --json what the gateway sent", async () => {
+    const body = { changes: [{ subject: "model", name: "m", change: "added", text: "Model m can be asked for." }], needs_restart: ["listen.port"], warnings: [{ file: "/t.yaml", line: 2, column: 1, path: "models", message: "is odd" }] };
+    answers["POST /api/v1/config/reload"] = { status: 200, body };
+    expect(await tollgate(["config", "reload"])).toMatchObject({ code: 0, stdout: "+ Model m can be asked for.\nneeds a restart  listen.port\nwarning  /t.yaml:2:1: models: is odd\n" });
+    expect(seen).toMatchObject([{ method: "POST", url: "/api/v1/config/reload", authorization: `Bearer ${adminKey}` }]);
+    expect(JSON.parse((await tollgate(["config", "reload", "--json"])).stdout)).toEqual(body);
+    answers["POST /api/v1/config/reload"] = { status: 200, body: { changes: [], needs_restart: [], warnings: [] } };
+    expect((await tollgate(["config", "reload"])).stdout).toBe("Read again; nothing has changed.\n");
+  });
+
+  it("of a configuration that is not valid shows each fault with its place, and fails as a check of it would", async () => {
+    answers["POST /api/v1/config/reload"] = { status: 422, body: { error: { message: "The last good one stays in force." }, errors: [{ file: "/t.yaml", line: 3, column: 5, path: "models", message: "is wrong" }] } };
+    const outcome = await tollgate(["config", "reload"]);
+    expect(outcome).toMatchObject({ code: 78, stdout: "" });
+    expect(outcome.stderr).toMatch(/^\/t\.yaml:3:5.*is wrong\ntollgate: The last good one stays in force\.\n$/);
+    answers["POST /api/v1/config/reload"] = { status: 401, body: { error: { message: "no" } } };
+    expect((await tollgate(["config", "reload"])).code).toBe(1);
+  });
+});
+
 describe("failures", () => {
   it("say where no gateway answers and what to do, without a stack trace", async () => {
     const outcome = await tollgate(["keys", "list", "--url", "http://127.0.0.1:1"]);

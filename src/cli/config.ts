@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import type { Command } from "commander";
 import { exitCodes, ShownFailure, usageError } from "./cli-error.ts";
+import { addConfigDiffCommand } from "./config-diff.ts";
+import { addConfigReloadCommand } from "./config-reload.ts";
 import { readConfiguration, type ConfigurationReport } from "./configuration.ts";
 import type { CliContext, Output } from "./context.ts";
 import { renderJson } from "./json.ts";
@@ -15,9 +17,9 @@ interface CheckOptions {
   readonly json?: boolean;
 }
 
-/** Adds `config` and its subcommand to the program. */
+/** Adds `config` and its subcommands to the program. */
 export function addConfigCommands(program: Command, context: CliContext): void {
-  const config = program.command("config").description("Check a configuration file.");
+  const config = program.command("config").description("Check a configuration file, compare two, or have the gateway read its own again.");
   config
     .command("check")
     .description("Show every error of a tollgate.yaml or a LiteLLM config.yaml with file, line and column.")
@@ -25,6 +27,8 @@ export function addConfigCommands(program: Command, context: CliContext): void {
     .option("--accept-unenforced <names>", "restrictions of a LiteLLM file that this build does not enforce and you accept, separated by commas", commaList)
     .option("--json", "print JSON")
     .action((file: string | undefined, options: CheckOptions) => check(file, options, context));
+  addConfigDiffCommand(config, context);
+  addConfigReloadCommand(config, context);
 }
 
 async function check(file: string | undefined, options: CheckOptions, context: CliContext): Promise<void> {

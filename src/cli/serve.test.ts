@@ -187,6 +187,17 @@ describe("config and init", () => {
     expect(report.errors.every((error) => error.column > 0)).toBe(true);
   }, 20_000);
 
+  it("config diff tells what changes for whom, and with --json as data; of a file that is not valid its faults", async () => {
+    const text = "providers: {a: {kind: anthropic, api_key: sk-ant-not-a-real-one}}\nmodels: [{name: \"claude-*\", provider: a}]\n";
+    await writeFile(join(root, "old.yaml"), text);
+    await writeFile(join(root, "new.yaml"), `${text.replace("real-one", "real-two")}limits: {in_flight_max: 5}\n`);
+    await writeFile(join(root, "broken.yaml"), "models: 5\n");
+    expect(await tollgate("config", "diff", "old.yaml", "new.yaml")).toMatchObject({ code: 0, stdout: "~ Provider a has another api_key: calls for claude-* use it.\n~ limits.in_flight_max is 5 instead of 10000.\n" });
+    expect(JSON.parse((await tollgate("config", "diff", "old.yaml", "new.yaml", "--json")).stdout)).toMatchObject({ changes: [{ subject: "provider", change: "changed" }, { subject: "setting", name: "limits.in_flight_max" }] });
+    expect((await tollgate("config", "diff", "old.yaml", "old.yaml")).stdout).toBe("Nothing changes.\n");
+    expect(await tollgate("config", "diff", "old.yaml", "broken.yaml")).toMatchObject({ code: 78, stderr: expect.stringMatching(/broken\.yaml:1:\d+/) as unknown });
+  }, 30_000);
+
   it("config check prints what becomes of each key of a LiteLLM file", async () => {
     await writeFile(join(root, "config.yaml"), "model_list:\n  - model_name: claude-sonnet\n    litellm_params:\n      model: anthropic/claude-sonnet-4-5\n      api_key: sk-ant-not-a-real-one\nlitellm_settings:\n  drop_params: true\n");
     const outcome = await tollgate("config", "check", "config.yaml");

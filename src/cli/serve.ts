@@ -1,5 +1,5 @@
 /** `tollgate serve`: starts the gateway in this process, says what to paste, and stops it decently on a signal. */
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
 import { CliError, messageOf, ShownFailure } from "./cli-error.ts";
@@ -64,7 +64,7 @@ async function serve(options: ServeOptions, context: CliContext): Promise<void> 
   } catch (error) {
     throw startFailure(error, options, context);
   }
-  const stopped = untilSignal(() => gateway.close(), context);
+  const stopped = untilSignal(gateway, context);
   const started = {
     url: gateway.url,
     config: gateway.config,
@@ -85,21 +85,40 @@ async function serve(options: ServeOptions, context: CliContext): Promise<void> 
 
 /**
  * Resolves when the first SIGTERM or SIGINT has led to a complete close. A second one exits at once, with the code that
- * shells give to death by that signal.
+ * shells give to death by that signal. SIGHUP reads the configuration again, unless it comes of a terminal that was closed.
  */
-async function untilSignal(close: () => Promise<void>, context: CliContext): Promise<void> {
+async function untilSignal(gateway: { close(): Promise<void>; reload(): Promise<unknown> }, context: CliContext): Promise<void> {
   const signals = { SIGINT: 130, SIGTERM: 143 } as const;
   let isClosing = false;
   await new Promise<void>((resolveStopped, rejectStopped) => {
+    const stop = (signal: string): void => {
+      isClosing = true;
+      context.output.note(`${signal}: letting replies finish; once more stops at once.`);
+      gateway.close().then(resolveStopped, rejectStopped);
+    };
     for (const [signal, exitCode] of Object.entries(signals)) {
       process.on(signal, () => {
         if (isClosing) process.exit(exitCode);
-        isClosing = true;
-        context.output.note(`${signal}: letting replies finish; once more stops at once.`);
-        close().then(resolveStopped, rejectStopped);
+        stop(signal);
       });
     }
+    process.on("SIGHUP", () => {
+      if (isClosing) return;
+      if (isTerminalGone()) stop("SIGHUP");
+      else void gateway.reload();
+    });
   });
+}
+
+/** A gateway that was started in a terminal ends with it; one that was not has no terminal to lose. */
+function isTerminalGone(): boolean {
+  if (!process.stdout.isTTY) return false;
+  try {
+    closeSync(openSync("/dev/tty", "r"));
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** Shape of `StartupError`, recognised without importing its class. */

@@ -36,6 +36,11 @@ describe("renderUsageTable", () => {
     expect(text).toMatch(/total +4 .* 0\.0123001$/);
   });
 
+  it("ends with what the gateway cannot tell any more", () => {
+    const text = renderUsageTable({ groups: [group], notes: ["The ledger has attempts before 2026-01-01 as sums of whole days (UTC)."] }, "key", plain);
+    expect(text.split("\n").at(-1)).toBe("The ledger has attempts before 2026-01-01 as sums of whole days (UTC).");
+  });
+
   it("adds a column for each doubt there is", () => {
     const text = renderUsageTable({ groups: [{ ...group, estimated_usd: "0.001", unresolved_attempts: 1 }] }, "key", plain);
     expect(text).toMatch(/OF IT ESTIMATED +UNRESOLVED$/m);

@@ -39,9 +39,18 @@ export function addUsageCommand(program: Command, context: CliContext): void {
     const query = usageQuery(options, period);
     const reply = objectOf(await (await adminClient(options, context)).call("GET", `/api/v1/usage?${query.toString()}`));
     if (options.json === true) context.output.print(renderJson(reply));
-    else if (options.csv === true) context.output.print(renderUsageCsv(reply, options.by));
-    else context.output.print(renderUsageTable(reply, options.by, context.output, { sinceMs: period.sinceMs, untilMs: period.untilMs ?? nowMs }));
+    else if (options.csv === true) {
+      context.output.print(renderUsageCsv(reply, options.by));
+      for (const note of listOf(reply.notes)) context.output.note(textOf(note));
+    }
+    else context.output.print(renderUsageTable(reply, options.by, context.output, { sinceMs: instantOr(reply.since, period.sinceMs), untilMs: instantOr(reply.until, period.untilMs) ?? nowMs }));
   });
+}
+
+/** The gateway's own word, which is that of whole days where it keeps no others. */
+function instantOr(value: unknown, otherwise: number | undefined): number | undefined {
+  const ms = Date.parse(textOf(value));
+  return Number.isNaN(ms) ? otherwise : ms;
 }
 
 /** Milliseconds since the epoch; an absent end is open. */
@@ -85,7 +94,7 @@ export function parseInstant(text: string, flag: string, nowMs: number): number 
 }
 
 /**
- * The period, one line per group and one for all of them, and a remark where some of it was simulated; the columns of doubtful
+ * The period, one line per group and one for all of them, and remarks on what the gateway cannot tell and where some of it was simulated; the columns of doubtful
  * attempts only where there are any.
  */
 export function renderUsageTable(reply: JsonObject, dimension: string, output: Pick<Output, "style">, period?: Period): string {
@@ -95,6 +104,7 @@ export function renderUsageTable(reply: JsonObject, dimension: string, output: P
     ...(period === undefined ? [] : [describePeriod(period)]),
     groups.length === 0 ? "No usage." : renderGroups(reply, dimension === "agent" ? treeOf(groups) : groups, dimension, output),
     ...(dimension === "tag" && groups.length > 1 ? ["An attempt with several tags stands under each of them; the total has it once."] : []),
+    ...listOf(reply.notes).map(textOf),
     ...(simulated === 0 ? [] : [`The built-in demo answered ${formatCount(simulated)} attempt${simulated === 1 ? "" : "s"}; it is a simulation and costs nothing.`]),
   ].join("\n");
 }

@@ -67,11 +67,11 @@ function isDiscoverable(name: string): boolean {
 }
 
 function isServed(name: string, config: { readonly models: readonly ModelConfig[]; readonly modelAliases: ReadonlyMap<string, unknown> }): boolean {
-  return config.modelAliases.has(name) || config.models.some((model) => matches(model.name, name) || model.aliases.includes(name));
+  return config.modelAliases.has(name) || config.models.some((model) => matchesPattern(model.name, name) || model.aliases.includes(name));
 }
 
 /** Whether a public name, or a pattern with one `*`, covers `name`. */
-function matches(pattern: string, name: string): boolean {
+export function matchesPattern(pattern: string, name: string): boolean {
   const star = pattern.indexOf("*");
   if (star === -1) return pattern === name;
   const [prefix, suffix] = [pattern.slice(0, star), pattern.slice(star + 1)];

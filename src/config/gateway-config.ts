@@ -76,6 +76,8 @@ export interface StoreConfig {
   readonly path: string | undefined;
   /** `full` forces every commit to the disk; `normal` survives `kill -9` but may lose the last commits at power loss. */
   readonly sync: "normal" | "full";
+  /** How long the rows of attempts stay, milliseconds, whole days; absent: for good. */
+  readonly usageRetentionMs: number | undefined;
   readonly spill: {
     /** Absent: `<data-dir>/spill.jsonl`. */
     readonly path: string | undefined;
@@ -238,6 +240,8 @@ export interface LimitsConfig {
   readonly bodyBytesMax: number;
   /** Requests in work at once; beyond it 529. */
   readonly inFlightMax: number;
+  /** Of one key; undefined: as many as there may be. */
+  readonly inFlightPerKeyMax: number | undefined;
 }
 
 /** All in milliseconds, > 0. */
@@ -292,4 +296,4 @@ export const defaultRouting: RoutingConfig = {
   fallsBackInSessions: false,
   tagMatch: "off",
 };
-export const defaultLimits: LimitsConfig = { bodyBytesMax: 32 * 1024 * 1024, inFlightMax: 10_000 };
+export const defaultLimits: LimitsConfig = { bodyBytesMax: 32 * 1024 * 1024, inFlightMax: 10_000, inFlightPerKeyMax: undefined };

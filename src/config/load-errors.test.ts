@@ -45,6 +45,8 @@ describe("one fault", () => {
     ["a proxy that is none", "egress: {proxy: 'socks5://h:1'}\n", ["1:17 egress.proxy: must be the address of a proxy such as `http://proxy.example:3128`"]],
     ["a proxy whose login cannot be decoded", "egress: {proxy: 'http://u:10%@h:1'}\n", ["1:17 egress.proxy: has a `%` in its user or password that begins no code such as `%40`; a plain one is written `%25`"]],
     ["a choice that is none", "store: {sync: maybe}\n", ["1:15 store.sync: must be `normal` or `full`"]],
+    ["a retention without a unit", "store: {usage_retention: 90}\n", ["1:26 store.usage_retention: must be whole days or weeks such as `90d` or `12w`"]],
+    ["a retention of nothing", "store: {usage_retention: 0d}\n", ["1:26 store.usage_retention: must be whole days or weeks such as `90d` or `12w`"]],
     ["a level that is none", "logging: {level: loud}\n", ["1:18 logging.level: must be one of trace, debug, info, warn, error, silent"]],
     ["a yes that is none", "logging: {requests: 3}\n", ["1:21 logging.requests: must be true or false"]],
     ["a duration without a number", "timeouts: {idle: soon}\n", [`1:18 timeouts.idle: ${duration}`]],

@@ -9,7 +9,7 @@ import { spending } from "./spending.ts";
 import { defaultLimits, defaultTimeouts } from "./gateway-config.ts";
 import { rateLimits } from "./rate-limits.ts";
 import { choosing, chosen, routing } from "./routing.ts";
-import { addressBlock, duration, flag, formatDuration, headerValue, integer, multiplier, outageDuration, prices, size, text } from "./values.ts";
+import { addressBlock, duration, flag, formatDuration, headerValue, integer, multiplier, outageDuration, prices, retention, size, text } from "./values.ts";
 import { weaknessOf } from "./weak-secrets.ts";
 
 const file = text.meta({ title: "path" });
@@ -50,6 +50,9 @@ const store = z.strictObject({
     .enum(["normal", "full"], { error: "must be `normal` or `full`" })
     .default("normal")
     .meta({ description: "`full` forces each commit to the disk; `normal` survives the death of the process but can lose the last commits when the power fails." }),
+  usage_retention: retention
+    .optional()
+    .meta({ title: "duration", description: "How long the ledger keeps each attempt's own row, in days: `90d`, `12w`. Older ones are removed while the gateway serves; their sums by day stay for good. Absent: rows stay for good too." }),
   spill: z
     .strictObject({
       path: file.optional().meta({ description: "The file, of this gateway alone, best on another disk than the store. Absent: `spill.jsonl` in the data directory." }),
@@ -156,6 +159,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       body_max: size.prefault("32MiB").meta({ title: "size", description: "Largest request body; beyond it 413." }),
       in_flight_max: integer(1, 1_000_000).prefault(defaultLimits.inFlightMax).meta({ title: "integer", description: "Requests in work at once; beyond it 529." }),
+      in_flight_per_key_max: integer(1, 1_000_000).optional().meta({ title: "integer", description: "The same of each key, so that one cannot take the place of all. Absent: no bound of its own." }),
     })
     .prefault({})
     .meta({ description: "Bounds of the whole gateway." }),

@@ -62,7 +62,7 @@ export function buildSections(file: ExtensionFile, root: MapNode, base: Path, co
     listen: { host: listen.host, port: listen.port, isPublic: listen.public, tls, trustedProxies: listen.trusted_proxies },
     egress: buildEgress(file.egress, root, base, context),
     store: buildStore(file.store, context),
-    limits: { bodyBytesMax: file.limits.body_max, inFlightMax: file.limits.in_flight_max },
+    limits: { bodyBytesMax: file.limits.body_max, inFlightMax: file.limits.in_flight_max, inFlightPerKeyMax: file.limits.in_flight_per_key_max },
     timeouts: {
       connectMs: timeouts.connect,
       firstByteStreamMs: timeouts.first_byte_stream,
@@ -80,9 +80,9 @@ export function buildSections(file: ExtensionFile, root: MapNode, base: Path, co
   };
 }
 
-function buildStore({ path, sync, spill }: ExtensionFile["store"], context: LoadContext): GatewayConfig["store"] {
+function buildStore({ path, sync, spill, usage_retention: usageRetentionMs }: ExtensionFile["store"], context: LoadContext): GatewayConfig["store"] {
   const beside = (name: string | undefined): string | undefined => (name === undefined ? undefined : besideFile(context.path, name));
-  return { path: beside(path), sync, spill: { path: beside(spill.path), unbudgetedMs: spill.unbudgeted ?? 0 } };
+  return { path: beside(path), sync, usageRetentionMs, spill: { path: beside(spill.path), unbudgetedMs: spill.unbudgeted ?? 0 } };
 }
 
 function buildTls(tls: NonNullable<ExtensionFile["listen"]["tls"]>, root: MapNode, base: Path, context: LoadContext): GatewayConfig["listen"]["tls"] {

@@ -24,6 +24,17 @@ export function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
+const dayMs = 86_400_000;
+const retentionDaysMax = 36_500;
+
+/** `90d` or `12w`, as milliseconds; undefined when it is none, below a day, or above a hundred years. */
+export function parseRetention(value: string | number): number | undefined {
+  const match = /^(\d{1,5}) ?([dw])$/.exec(String(value).trim());
+  if (match === null) return undefined;
+  const days = Number(match[1]) * (match[2] === "w" ? 7 : 1);
+  return days >= 1 && days <= retentionDaysMax ? days * dayMs : undefined;
+}
+
 const bytesOf = { B: 1, KB: 1_000, MB: 1_000_000, GB: 1_000_000_000, KIB: 1_024, MIB: 1_048_576, GIB: 1_073_741_824 } as const;
 
 /** `32MiB`, `500KB`, or a number of bytes; undefined when it is none, or not above 0. */
@@ -64,6 +75,8 @@ function read<Value>(title: string, message: string, parse: (value: string | num
 
 /** Milliseconds. */
 export const duration = read("duration", "must be a duration such as `500ms`, `5s` or `2m`, or a number of milliseconds above 0", parseDuration);
+/** Milliseconds, whole days. */
+export const retention = read("duration", "must be whole days or weeks such as `90d` or `12w`", parseRetention);
 /** Milliseconds, as long as calls may go on at all while the store cannot be written. */
 export const outageDuration = duration.refine((ms) => ms <= failOpenMsMax, `must be at most ${formatDuration(failOpenMsMax)}`);
 /** Parts per million, of a part of an amount that may go on while the store cannot be written. */

@@ -64,6 +64,34 @@ describe("createDialer", () => {
     expect((await faultOf(made.infer(admission, request("http://127.0.0.1:1"), never))).code).toBe("gateway_internal");
   });
 
+  it("once configured anew opens connections as it says, leaves running replies alone, and keeps idle connections where nothing has changed for them", async () => {
+    let connections = 0;
+    const { origin, server } = await serve((incoming, response) => {
+      response.writeHead(200).write("begun ");
+      if (incoming.url !== "/held") response.end();
+      else server.once("release", () => response.end("and ended"));
+    });
+    server.on("connection", () => (connections += 1));
+    const origins = [origin];
+    const network = { connectMs: 1_000, proxy: undefined, noProxy: [], certificates: undefined };
+    const made = createDialer({ isConfigured: (asked) => origins.includes(asked), ...network });
+    closers.push(() => made.close());
+    const call = async (): Promise<string> => read(await made.infer(admission, request(origin), never));
+    await call();
+    made.configure({ ...network });
+    await call();
+    expect(connections).toBe(1);
+    const held = await made.infer(admission, request(origin, { path: "/held" }), never);
+    made.configure({ ...network, connectMs: 2_000 });
+    await call();
+    expect(connections).toBe(2);
+    origins.pop();
+    made.configure({ ...network, connectMs: 2_000 });
+    expect((await faultOf(made.infer(admission, request(origin), never))).code).toBe("gateway_internal");
+    server.emit("release");
+    expect(await read(held)).toBe("begun and ended");
+  });
+
   it("gives redirects back instead of following them", async () => {
     let calls = 0;
     const { origin } = await serve((_request, response) => {

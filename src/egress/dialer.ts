@@ -8,6 +8,7 @@ import { isIP, type LookupFunction } from "node:net";
 import type { Cancelled } from "../kernel/cancellation.ts";
 import type { ErrorCode } from "../kernel/error-codes.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
+import { isSame } from "../kernel/same.ts";
 import type { Secret } from "../kernel/secret.ts";
 import { isMinted, type Admission } from "./admission.ts";
 import { mayConnect } from "./address-guard.ts";
@@ -49,9 +50,14 @@ export interface Dialer {
   close(): Promise<void>;
 }
 
-export interface DialerOptions {
-  /** Whether a configured place, or the webhook, has this origin; nothing else may be dialled, but for logins. */
-  readonly isConfigured: (origin: string) => boolean;
+/** One whose configuration may change. */
+export interface ConfigurableDialer extends Dialer {
+  /** For connections that are opened from now on. Where that changes how they are opened, and for places that are gone, idle ones end. */
+  configure(network: DialerNetwork): void;
+}
+
+/** How connections are opened. */
+export interface DialerNetwork {
   readonly connectMs: number;
   readonly proxy: Secret | undefined;
   readonly noProxy: readonly string[];
@@ -59,7 +65,13 @@ export interface DialerOptions {
   readonly certificates: readonly string[] | undefined;
 }
 
-export function createDialer(options: DialerOptions): Dialer {
+export interface DialerOptions extends DialerNetwork {
+  /** Whether a configured place, or the webhook, has this origin; nothing else may be dialled, but for logins. */
+  readonly isConfigured: (origin: string) => boolean;
+}
+
+export function createDialer({ isConfigured, ...first }: DialerOptions): ConfigurableDialer {
+  let network: DialerNetwork = first;
   const pools = new Map<string, Pool>();
 
   const loginPools = new Map<string, Pool>();
@@ -67,16 +79,16 @@ export function createDialer(options: DialerOptions): Dialer {
   const poolFor = (origin: string): Pool => {
     const known = pools.get(origin);
     if (known !== undefined) return known;
-    if (!options.isConfigured(origin)) throw new GatewayError("gateway_internal", { internal: "dial to an origin that is not configured" });
-    const made = createPool({ origin, connectMs: options.connectMs, lookup: guardedLookup, certificates: options.certificates, proxy: proxyFor(origin, options) });
+    if (!isConfigured(origin)) throw new GatewayError("gateway_internal", { internal: "dial to an origin that is not configured" });
+    const made = createPool({ origin, connectMs: network.connectMs, lookup: guardedLookup, certificates: network.certificates, proxy: proxyFor(origin, network) });
     pools.set(origin, made);
     return made;
   };
   const loginPoolFor = (origin: string): Pool => {
     const known = loginPools.get(origin);
     if (known !== undefined) return known;
-    const proxy = isMetadataOrigin(origin) ? undefined : proxyFor(origin, options);
-    const made = createPool({ origin, connectMs: options.connectMs, lookup: isMetadataOrigin(origin) ? systemLookupOf : guardedLookup, certificates: options.certificates, proxy });
+    const proxy = isMetadataOrigin(origin) ? undefined : proxyFor(origin, network);
+    const made = createPool({ origin, connectMs: network.connectMs, lookup: isMetadataOrigin(origin) ? systemLookupOf : guardedLookup, certificates: network.certificates, proxy });
     loginPools.set(origin, made);
     return made;
   };
@@ -98,6 +110,19 @@ export function createDialer(options: DialerOptions): Dialer {
     },
     system: async (_purpose, request, cancelled) => send(request, cancelled),
     login: async (request, cancelled) => send(request, cancelled, loginPoolFor),
+    configure(next) {
+      const isOther = !isSame(network, next);
+      network = next;
+      for (const [origin, pool] of pools) {
+        if (!isOther && isConfigured(origin)) continue;
+        pool.close();
+        pools.delete(origin);
+      }
+      for (const [origin, pool] of isOther ? loginPools : []) {
+        pool.close();
+        loginPools.delete(origin);
+      }
+    },
     close() {
       for (const pool of [...pools.values(), ...loginPools.values()]) pool.close();
       return Promise.resolve();
@@ -112,7 +137,7 @@ function expectReply(cancelled: Cancelled): { promise: Promise<UpstreamReply>; r
   return { promise, reply };
 }
 
-function proxyFor(origin: string, options: DialerOptions): { url: string; authorization: string | undefined } | undefined {
+function proxyFor(origin: string, options: DialerNetwork): { url: string; authorization: string | undefined } | undefined {
   const host = new URL(origin).hostname.replace(/^\[|\]$/g, "");
   if (options.proxy === undefined || isExempt(host, options.noProxy)) return undefined;
   const proxy = new URL(options.proxy.reveal());

@@ -23,6 +23,8 @@ function record(members: Partial<KeyRecord> = {}): KeyRecord {
     maxBudgetUsd: null,
     budgetDuration: null,
     softBudgetUsd: null,
+    budgetLimits: [],
+    modelBudgets: {},
     termsId: null,
     runBudgetUsd: null,
     expiresAtMs: null,

@@ -25,6 +25,10 @@ export interface KeyRecord {
   readonly budgetDuration: string | null;
   /** From which on its owner is told; nothing is refused. Decimal USD as written. */
   readonly softBudgetUsd: string | null;
+  /** Further caps beside {@link maxBudgetUsd}, each with a window of its own: LiteLLM's `budget_limits`. */
+  readonly budgetLimits: readonly KeyCap[];
+  /** By the model's name as it is counted: LiteLLM's `model_max_budget`. */
+  readonly modelBudgets: Readonly<Record<string, KeyCap>>;
   /** Of {@link KeyTerms}, from which it has what is not set here: LiteLLM's `budget_id`. */
   readonly termsId: string | null;
   /** Of each run: of all calls with one session id. Decimal USD as written. */
@@ -40,6 +44,14 @@ export interface KeyRecord {
   readonly createdAtMs: number;
   readonly createdBy: string;
   readonly updatedAtMs: number;
+}
+
+/** A cap with its window. */
+export interface KeyCap {
+  /** Decimal USD as written. */
+  readonly maxBudgetUsd: string;
+  /** `null`: for the key's whole life. */
+  readonly budgetDuration: string | null;
 }
 
 /** One accepted secret of a key. A key has one `current`, and may have `previous` (rotation overlap) and `session` (short-lived) ones. */

@@ -37,3 +37,6 @@ export const refusalKindsMax = 1_000;
 
 /** Bytes of an error reply that is read before it is judged. */
 export const errorReplyBytesMax = 64 * 1024;
+
+/** A file of the configuration, bytes; larger ones are not read. */
+export const configFileBytesMax = 4 * 1024 * 1024;

@@ -17,6 +17,11 @@ export class Secret {
     return this.#value;
   }
 
+  /** Whether both hold the same text. For settings of the operator's own; what callers send is never compared. */
+  equals(other: Secret): boolean {
+    return this.#value === other.#value;
+  }
+
   /** Length in UTF-16 units, so that strength can be judged without revealing. */
   get length(): number {
     return this.#value.length;

@@ -38,7 +38,7 @@ export class Balances {
   /** By id and window; a budget that gets another window begins new balances. */
   readonly #shelves = new Map<string, Shelf>();
   /** The same by budget, so that no text has to be put together for a call. */
-  readonly #shelfOf = new WeakMap<Budget, Shelf>();
+  #shelfOf = new WeakMap<Budget, Shelf>();
   /** Of sessions and runs, the one used longest ago first. */
   readonly #recalled = new Map<string, Balance>();
   readonly #recalledMax: number;
@@ -84,6 +84,13 @@ export class Balances {
   drop(isDropped: (balance: Balance) => boolean): void {
     for (const shelf of this.#shelves.values()) for (const balance of shelf.byScope.values()) if (isDropped(balance)) this.#remove(shelf, balance);
     for (const [id, balance] of this.#recalled) if (isDropped(balance)) this.#recalled.delete(id);
+  }
+
+  /** Forgets everything but the sessions and runs named, also what kind of scope a budget of some id had. */
+  reset(isKept: (recalled: Balance) => boolean): void {
+    this.drop((balance) => !isRecalled(balance.scope) || !isKept(balance));
+    this.#shelves.clear();
+    this.#shelfOf = new WeakMap();
   }
 
   /** Call when a call has ended that cost nothing: a name that a client made up must not stay. */

@@ -52,6 +52,14 @@ export interface Binding {
   readonly scope: Scope;
 }
 
+/** What a new configuration says of budgets. */
+export interface BookChange {
+  readonly budgets: readonly Budget[];
+  readonly userBudget: UserBudget;
+  /** Of scopes whose own budgets change with it; an empty list takes them away. Others keep theirs. */
+  readonly own: ReadonlyMap<Scope, readonly Budget[]>;
+}
+
 /** Finds the budgets of a scope. */
 export interface BudgetBook {
   /** All, with those that {@link BudgetBook.setOwn} gave. */
@@ -62,6 +70,10 @@ export interface BudgetBook {
   bindings(spender: Spender): readonly Binding[];
   /** Gives a scope budgets of its own in place of earlier ones, as a key's own settings do; they come before all others. */
   setOwn(scope: Scope, budgets: readonly Budget[]): void;
+  /** Puts the budgets of another configuration in the place of this one's. */
+  configure(change: BookChange): void;
+  /** Scopes that have budgets of their own now. */
+  ownScopes(): readonly Scope[];
   /** Whether budgets of some kind of scope may bind. */
   mayBind(kind: ScopeKind): boolean;
   /** Whether a spender's money counts under a scope. */
@@ -71,10 +83,12 @@ export interface BudgetBook {
 const none: readonly Budget[] = [];
 const nothing: readonly Binding[] = [];
 
-export function createBudgetBook(budgets: readonly Budget[], userBudget: UserBudget = "all"): BudgetBook {
-  const pools = groupBy(budgets.filter(({ per }) => per === "pool"));
-  const defaults = groupBy(budgets.filter(({ per }) => per === "member"));
-  const kinds = new Set(budgets.map(kindBoundBy));
+export function createBudgetBook(configured: readonly Budget[], userBudgetAtFirst: UserBudget = "all"): BudgetBook {
+  let budgets = configured;
+  let userBudget = userBudgetAtFirst;
+  let pools = groupBy(budgets.filter(({ per }) => per === "pool"));
+  let defaults = groupBy(budgets.filter(({ per }) => per === "member"));
+  let kinds = new Set(budgets.map(kindBoundBy));
   const ownByScope = new Map<string, readonly Budget[]>();
   const ownDefaults = new Map<string, readonly Budget[]>();
 
@@ -90,18 +104,29 @@ export function createBudgetBook(budgets: readonly Budget[], userBudget: UserBud
   };
   /** Of the last spender: whether anything binds a call is asked right before what does. */
   let last: { readonly spender: Spender; readonly bindings: readonly Binding[] } | undefined;
+  const setOwn: BudgetBook["setOwn"] = (scope, own) => {
+    setUnlessEmpty(ownByScope, scope, own.filter(({ per }) => per === "pool"));
+    setUnlessEmpty(ownDefaults, scope, own.filter(({ per }) => per === "member"));
+    for (const each of own) kinds.add(kindBoundBy(each));
+    last = undefined;
+  };
+  const all = (): readonly Budget[] => [...budgets, ...[...ownByScope.values(), ...ownDefaults.values()].flat()];
   return {
     named() {
       const inForce = new Map([...pools, ...ownByScope]);
       return [...inForce].flatMap(([scope, own]) => (idOf(scope as Scope) === "*" ? [] : own.map((budget) => ({ budget, scope: scope as Scope }))));
     },
-    all: () => [...budgets, ...[...ownByScope.values(), ...ownDefaults.values()].flat()],
-    setOwn(scope, own) {
-      setUnlessEmpty(ownByScope, scope, own.filter(({ per }) => per === "pool"));
-      setUnlessEmpty(ownDefaults, scope, own.filter(({ per }) => per === "member"));
-      for (const each of own) kinds.add(kindBoundBy(each));
+    all,
+    setOwn,
+    configure(change) {
+      ({ budgets, userBudget } = change);
+      pools = groupBy(budgets.filter(({ per }) => per === "pool"));
+      defaults = groupBy(budgets.filter(({ per }) => per === "member"));
+      for (const [scope, own] of change.own) setOwn(scope, own);
+      kinds = new Set(all().map(kindBoundBy));
       last = undefined;
     },
+    ownScopes: () => [...new Set([...ownByScope.keys(), ...ownDefaults.keys()])] as Scope[],
     mayBind: (kind) => kinds.has(kind),
     includes: (scope, spender) => membershipsOf(spender, new Set([kindOf(scope)]), userBudget).some((membership) => membership.scope === scope),
     bindings(spender) {
@@ -113,6 +138,11 @@ export function createBudgetBook(budgets: readonly Budget[], userBudget: UserBud
       return bindings;
     },
   };
+}
+
+/** Whether what was counted under one is what counts under the other. */
+export function isSameBudget(a: Budget, b: Budget): boolean {
+  return a.id === b.id && a.window.key === b.window.key && a.scope === b.scope && a.per === b.per && (a.mode === "strict") === (b.mode === "strict");
 }
 
 /** The kind of the scopes that a budget binds. */

@@ -1,6 +1,10 @@
-/** A key's own budgets, as its record has them: LiteLLM's `max_budget` and `soft_budget` with their `budget_duration`, and one for each of its runs. */
+/**
+ * A key's own budgets, as its record has them: LiteLLM's `max_budget` and `soft_budget` with their `budget_duration`, `budget_limits`,
+ * `model_max_budget`, and one for each of its runs.
+ */
 import { nanoUsd, parseUsd } from "../kernel/money.ts";
 import { defaultOverrun, type Budget } from "./budget.ts";
+import type { Scope } from "./scope.ts";
 import type { Window } from "./window.ts";
 import { parseWindow } from "./window-words.ts";
 
@@ -13,18 +17,39 @@ export interface KeyBudgetFields {
   readonly budgetDuration: string | null;
   /** Decimal US dollars of which somebody is told, without an effect on calls; null or absent for none. */
   readonly softBudgetUsd?: string | null;
+  /** Further caps, each with its own window. */
+  readonly budgetLimits?: readonly KeyCapFields[];
+  /** By the model's public name. */
+  readonly modelBudgets?: Readonly<Record<string, KeyCapFields>>;
   /** Decimal US dollars for each run; null or absent for no budget. */
   readonly runBudgetUsd?: string | null;
 }
 
-/** At most three; a duration that cannot be read, which no door lets in, binds for the key's whole life rather than not at all. */
-export function keyBudgets({ id, maxBudgetUsd, budgetDuration, softBudgetUsd = null, runBudgetUsd = null }: KeyBudgetFields): readonly Budget[] {
+/** Dollars and window, as above. */
+export interface KeyCapFields {
+  readonly maxBudgetUsd: string;
+  readonly budgetDuration: string | null;
+}
+
+/** Of the scopes `key:ID` and `key_model:ID/MODEL`; a duration that cannot be read, which no door lets in, binds for the key's whole life rather than not at all. */
+export function keyBudgets({ id, maxBudgetUsd, budgetDuration, softBudgetUsd = null, budgetLimits = [], modelBudgets = {}, runBudgetUsd = null }: KeyBudgetFields): readonly Budget[] {
   const own = { scope: `key:${id}`, mode: "incremental", onExhausted: "finish", downgradeModel: undefined, warnAtPercent: [75, 95], contact: undefined } as const;
   return [
     ...(maxBudgetUsd === null ? [] : [{ ...own, ...amountOf(maxBudgetUsd), id: `key ${id}`, per: "pool", window: windowOf(budgetDuration) } as const]),
     ...(softBudgetUsd === null ? [] : [{ ...own, ...amountOf(softBudgetUsd), id: `soft budget of key ${id}`, per: "pool", window: windowOf(budgetDuration), mode: "advisory", warnAtPercent: [100] } as const]),
+    ...budgetLimits.map((cap) => ({ ...own, ...amountOf(cap.maxBudgetUsd), id: `key ${id}, ${cap.budgetDuration ?? "lifetime"}`, per: "pool", window: windowOf(cap.budgetDuration) }) as const),
+    ...Object.entries(modelBudgets).map(([model, cap]) => ({ ...own, ...amountOf(cap.maxBudgetUsd), scope: modelScope(id, model), id: `key ${id}, ${model}`, per: "pool", window: windowOf(cap.budgetDuration) }) as const),
     ...(runBudgetUsd === null ? [] : [{ ...own, ...amountOf(runBudgetUsd), id: `runs of key ${id}`, per: "member", window: windowOf(null) } as const]),
   ];
+}
+
+function modelScope(id: string, model: string): Scope {
+  return `key_model:${id}/${model}`;
+}
+
+/** Whether a scope is one that a key's own caps may have. */
+export function isOwnScope(id: string, scope: Scope): boolean {
+  return scope === `key:${id}` || scope.startsWith(`key_model:${id}/`);
 }
 
 function amountOf(dollars: string): Pick<Budget, "amountNanoUsd" | "overrunMaxNanoUsd"> {

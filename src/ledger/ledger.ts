@@ -3,11 +3,11 @@
  * Pure: integers, no clock, no store. All of one decision happens without a pause, so no two calls can take the same room. What it
  * knows is a function of the attempts' rows, from which it is made again at each start.
  */
-import { assert } from "../kernel/assert.ts";
 import { recalledBalancesMax } from "../kernel/bounds.ts";
 import type { Balance, AmountSource, SpanSums } from "./balance.ts";
 import { Balances, isRecalled } from "./balances.ts";
-import type { Budget, BudgetBook } from "./budget.ts";
+import type { BookChange, Budget, BudgetBook } from "./budget.ts";
+import { giveBack, isStrict, keep, lateLine, linesThatStay, moveHold } from "./hold-lines.ts";
 import { createRecall, type ReadSpent } from "./recall.ts";
 import { countsUnder, idOf, kindOf, type Payer, type Scope, type Spender } from "./scope.ts";
 
@@ -84,6 +84,18 @@ export interface Ledger {
    * @param spent everything that counts of attempts that have ended, as far back as the budgets' windows reach
    */
   setOwn(scope: Scope, budgets: readonly Budget[], spent: readonly Spent[]): void;
+  /**
+   * Puts the budgets of another configuration in force. Under every budget that is then there is counted anew what `read` gives, and what
+   * ends meanwhile; calls that run keep their room, under the budgets that bind them then. When it rejects, nothing has changed.
+   *
+   * @param read what counts of attempts that have ended, as far back as the windows of these budgets reach; all that was given to the
+   *   journal before the call must be in it, and nothing that is given later
+   */
+  reconfigure(change: BookChange, read: (budgets: readonly Budget[]) => Promise<readonly Spent[]>): Promise<void>;
+  /** Scopes to which {@link Ledger.setOwn} gave budgets that they still have. */
+  ownScopes(): readonly Scope[];
+  /** Whether a spender's money counts under a scope. */
+  includes(scope: Scope, spender: Spender): boolean;
   /** Whether any budget binds; where none does, there is nothing to ask for. */
   isBound(spender: Spender): boolean;
   /** Whether a budget binds that may refuse. */
@@ -147,6 +159,8 @@ export interface LedgerOptions {
 export function createLedger(book: BudgetBook, { readSpent, recalledMax = recalledBalancesMax }: LedgerOptions = {}): Ledger {
   const balances = new Balances(recalledMax);
   const open = new Map<string, Hold>();
+  /** What has ended since a reading of the rows began, one list for each. */
+  const lateLists = new Set<Spent[]>();
 
   /** Lets a budget count a call that it did not bind when it was sent. */
   const joinLate = (hold: Hold, own: readonly Balance[]): void => {
@@ -169,7 +183,11 @@ export function createLedger(book: BudgetBook, { readSpent, recalledMax = recall
       giveBack(line);
       if (countsUnder(payer, kindOf(line.balance.scope))) addTo(line.sums, amountFor(line.balance, spent), spent.source);
     }
-    recall.note({ spender: withPayer(hold.spender, payer), dispatchedAtMs: hold.heldSinceMs, ...spent });
+    noteEnded({ spender: withPayer(hold.spender, payer), dispatchedAtMs: hold.heldSinceMs, ...spent });
+  };
+  const noteEnded = (spent: Spent): void => {
+    recall.note(spent);
+    for (const late of lateLists) late.push(spent);
   };
 
   return {
@@ -190,7 +208,25 @@ export function createLedger(book: BudgetBook, { readSpent, recalledMax = recall
         hold.lines.splice(0, Infinity, ...hold.lines.filter((line) => !isStale(line.balance)));
       }
     },
+    async reconfigure(change, read) {
+      const late: Spent[] = [];
+      lateLists.add(late);
+      try {
+        const spent = await read([...book.all(), ...change.budgets, ...[...change.own.values()].flat()]);
+        book.configure(change);
+        recall.forget();
+        // What is known of sessions and runs whose calls run would have to be read again, and nobody asks before their next call.
+        const kept = new Set([...open.values()].flatMap((hold) => linesThatStay(hold, book)).map(({ balance }) => balance));
+        balances.reset((balance) => readSpent === undefined || kept.has(balance));
+        for (const each of [...spent, ...late]) for (const binding of book.bindings(each.spender)) if (!isRecalled(binding.scope)) addSpent(balances.of(binding, each.dispatchedAtMs), each);
+        for (const hold of open.values()) moveHold(hold, book.bindings(hold.spender).filter((binding) => !isRecalled(binding.scope) || balances.has(binding)).map((binding) => balances.of(binding, hold.heldSinceMs)));
+      } finally {
+        lateLists.delete(late);
+      }
+    },
     isBound: (spender) => book.bindings(spender).length > 0,
+    ownScopes: () => book.ownScopes(),
+    includes: (scope, spender) => book.includes(scope, spender),
     isCapped: (spender) => book.bindings(spender).some(({ budget }) => budget.mode !== "advisory"),
     recall: (spender, nowMs) => recall.of(spender, nowMs),
     admit(attemptId, spender, demands, nowMs) {
@@ -230,7 +266,7 @@ export function createLedger(book: BudgetBook, { readSpent, recalledMax = recall
       }
     },
     restore(spent) {
-      recall.note(spent);
+      noteEnded(spent);
       // A session or run that is not known is read from the rows, in which this is.
       for (const binding of book.bindings(spent.spender)) if (!isRecalled(binding.scope) || readSpent === undefined || balances.has(binding)) addSpent(balances.of(binding, spent.dispatchedAtMs), spent);
     },
@@ -290,24 +326,6 @@ function lineOf(balance: Balance, demand: Demand, nowMs: number): Line {
   return keep({ balance, sums: balance.at(nowMs), held: typeof needed === "string" ? 0n : needed, risk: riskFor(balance, demand) });
 }
 
-function keep(line: Line): Line {
-  line.sums.held += line.held;
-  line.sums.atRisk += line.risk;
-  line.sums.holds++;
-  return line;
-}
-
-/** Of a budget that came while the call ran. */
-function lateLine(balance: Balance, hold: Hold, risk: bigint): Line {
-  const line = keep({ balance, sums: balance.at(hold.heldSinceMs), held: hold.amount, risk });
-  if (isStrict(line) && hold.amount > hold.strictAmount) hold.strictAmount = hold.amount;
-  return line;
-}
-
-function isStrict({ balance }: Line): boolean {
-  return balance.budget.mode === "strict";
-}
-
 /** What a line grows by; strict ones give nothing back. */
 function growthOf(line: Line, needed: bigint): bigint {
   return isStrict(line) && line.held > needed ? 0n : needed - line.held;
@@ -336,13 +354,6 @@ function change(hold: Hold, needed: bigint): Shortage | undefined {
     if (isStrict(line)) hold.strictAmount = line.held;
   }
   return found;
-}
-
-function giveBack({ sums, held, risk }: Line): void {
-  sums.held -= held;
-  sums.atRisk -= risk;
-  sums.holds--;
-  assert(sums.held >= 0n && sums.atRisk >= 0n && sums.holds >= 0, "more was given back than was held");
 }
 
 function addTo(sums: SpanSums, amount: bigint, source: AmountSource): void {

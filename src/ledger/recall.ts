@@ -20,6 +20,8 @@ export interface Recall {
   of(spender: Spender, nowMs: number): Promise<void> | undefined;
   /** Call for each amount as it ends: what ends while a reading is under way is not in it. */
   note(spent: Spent): void;
+  /** The budgets are other ones now: what is being read for the old ones is of no use. */
+  forget(): void;
 }
 
 export interface RecallOptions {
@@ -41,17 +43,20 @@ const clockSlackMs = 86_400_000;
 
 export function createRecall({ book, balances, readSpent, fill }: RecallOptions): Recall {
   const readings = new Map<Scope, Reading>();
-  if (readSpent === undefined) return { of: () => undefined, note: () => {} };
+  if (readSpent === undefined) return { of: () => undefined, note: () => {}, forget: () => {} };
 
   const read = (scope: Scope, unknown: readonly Binding[], nowMs: number): Promise<void> => {
     const late: Spent[] = [];
     const sinceMs = Math.min(...unknown.map(({ budget }) => windowAt(budget.window, Math.max(0, nowMs - clockSlackMs)).countsFromMs));
     const done = readSpent(scope, Math.max(0, sinceMs))
       .then((spent) => {
+        if (readings.get(scope)?.late !== late) return;
         const missing = unknown.filter((binding) => !balances.has(binding));
         fill(scope, missing.map((binding) => balances.of(binding, nowMs)), [...spent, ...late]);
       })
-      .finally(() => readings.delete(scope));
+      .finally(() => {
+        if (readings.get(scope)?.late === late) readings.delete(scope);
+      });
     readings.set(scope, { done, late });
     return done;
   };
@@ -63,6 +68,7 @@ export function createRecall({ book, balances, readSpent, fill }: RecallOptions)
       const waiting = [...Map.groupBy(unknown, ({ scope }) => scope)].map(([scope, own]) => readings.get(scope)?.done ?? read(scope, own, nowMs));
       return Promise.all(waiting).then(() => undefined);
     },
+    forget: () => readings.clear(),
     note(spent) {
       for (const [scope, { late }] of readings) if (book.includes(scope, spent.spender)) late.push(spent);
     },

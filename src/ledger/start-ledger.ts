@@ -1,7 +1,7 @@
 /** The ledger of a new process: what was spent before, read from the attempts' rows, under the budgets of the configuration and of the keys. */
 import { isRecalledKind } from "./balances.ts";
-import { createBudgetBook, kindBoundBy, type Budget } from "./budget.ts";
-import { keyBudgets, type KeyBudgetFields } from "./key-budget.ts";
+import { createBudgetBook, kindBoundBy, type BookChange, type Budget } from "./budget.ts";
+import { isOwnScope, keyBudgets, type KeyBudgetFields } from "./key-budget.ts";
 import { createLedger, type Ledger, type Spent } from "./ledger.ts";
 import { idOf, kindOf, type Scope, type UserBudget } from "./scope.ts";
 import type { UsageStore } from "./usage-store.ts";
@@ -21,8 +21,8 @@ export interface LedgerStart {
 /** Attempts that a crash left open must be `unresolved` already; they count at what was held for them. */
 export async function startLedger({ budgets, keys, managed = [], usage, userBudget, nowMs }: LedgerStart): Promise<Ledger> {
   const book = createBudgetBook(budgets, userBudget);
-  for (const key of keys) book.setOwn(`key:${key.id}`, keyBudgets(key));
-  for (const [scope, own] of Map.groupBy(managed, ({ scope: each }) => each as Scope)) book.setOwn(scope, own);
+  for (const key of keys) for (const [scope, own] of byScope(keyBudgets(key))) book.setOwn(scope, own);
+  for (const [scope, own] of byScope(managed)) book.setOwn(scope, own);
   const ledger = createLedger(book, { readSpent: (scope, sinceMs) => usage.spentIn(sessionOf(scope), sinceMs) });
   for (const spent of await spentUnder(book.all(), usage, nowMs)) ledger.restore(spent);
   // The first reading of a session makes an index, for which no call should have to wait.
@@ -40,7 +40,16 @@ function sessionOf(scope: Scope): string {
 export async function followKeys(ledger: Ledger, keys: readonly (KeyBudgetFields & { readonly revokedAtMs: number | null })[], usage: Pick<UsageStore, "spentSince">, nowMs: number): Promise<void> {
   const changed = keys.map((key) => ({ id: key.id, budgets: key.revokedAtMs === null ? keyBudgets(key) : [] }));
   const spent = Map.groupBy(await spentUnder(changed.flatMap(({ budgets }) => budgets), usage, nowMs), ({ spender }) => spender.keyId);
-  for (const { id, budgets } of changed) ledger.setOwn(`key:${id}`, budgets, spent.get(id) ?? []);
+  for (const { id, budgets } of changed) {
+    const own = byScope(budgets);
+    // A cap that is gone leaves its scope without any.
+    const scopes = new Set<Scope>([`key:${id}`, ...ledger.ownScopes().filter((scope) => isOwnScope(id, scope)), ...own.keys()]);
+    for (const scope of scopes) ledger.setOwn(scope, own.get(scope) ?? [], (spent.get(id) ?? []).filter(({ spender }) => ledger.includes(scope, spender)));
+  }
+}
+
+function byScope(budgets: readonly Budget[]): ReadonlyMap<Scope, readonly Budget[]> {
+  return Map.groupBy(budgets, ({ scope }) => scope as Scope);
 }
 
 /** A scope's budgets after an operator has changed them. */
@@ -48,8 +57,24 @@ export async function followScope(ledger: Ledger, scope: Scope, budgets: readonl
   ledger.setOwn(scope, budgets, await spentUnder(budgets, usage, nowMs));
 }
 
+/**
+ * The budgets of another configuration, with those that operators set beside it.
+ *
+ * @param change see {@link Ledger.reconfigure}; the budgets of keys are none of it
+ * @throws GatewayError `gateway_store_unavailable` when what was spent cannot be read; then nothing has changed
+ */
+export function followConfig(ledger: Ledger, change: BookChange, { usage, nowMs }: { readonly usage: Pick<UsageStore, "spentSince">; readonly nowMs: number }): Promise<void> {
+  return ledger.reconfigure(change, (budgets) => spentUnder(budgets, usage, nowMs));
+}
+
 /** A clock that is set back by this much finds what was spent in the windows it comes back to. */
 const clockSlackMs = 86_400_000;
+
+/** Attempts begun here or later have to be known one by one for what counts under these budgets; of a lifetime their sums are enough. */
+export function neededSince(budgets: readonly Budget[], nowMs: number): number {
+  const windows = new Set(budgets.map(({ window }) => window).filter(({ rule }) => rule.kind !== "lifetime"));
+  return Math.min(nowMs, ...[...windows].map((window) => windowAt(window, Math.max(0, nowMs - clockSlackMs)).countsFromMs));
+}
 
 /** What sessions and runs have spent is read when they come. */
 async function spentUnder(budgets: readonly Budget[], usage: Pick<UsageStore, "spentSince">, nowMs: number): Promise<readonly Spent[]> {

@@ -46,6 +46,16 @@ export interface UsageGroup {
   readonly unpricedAttempts: number;
 }
 
+/** The range that a filter's groups are of, and whether single attempts of it may be gone. */
+export interface UsageCoverage {
+  /** As in the filter, but the beginning of its UTC day where rows may be gone, of which sums by day are kept. */
+  readonly sinceMs: number | undefined;
+  /** As in the filter, but the end of its UTC day there. */
+  readonly untilMs: number | undefined;
+  /** Rows of attempts opened before it, the beginning of a UTC day, may be gone; undefined where the range lies behind it. */
+  readonly prunedBeforeMs: number | undefined;
+}
+
 /** One attempt as the ledger has it. */
 export interface LedgerRow {
   readonly attemptId: string;
@@ -125,7 +135,8 @@ export interface UsageStore {
   /**
    * Everything that counts under budgets: of attempts begun at `sinceMs` or later that have ended, however they ended; those of
    * one spender within one step as one amount. Adjustments are in it, and unresolved attempts without one count at what was
-   * held for them last. To which sessions they belong is not told.
+   * held for them last. To which sessions they belong is not told. Of
+   * attempts whose rows are gone all of the UTC day in which `sinceMs` lies is among them, dated at the end of their day.
    *
    * @param stepMs steps begin at multiples of it since the epoch; no window may begin or end inside one
    */
@@ -135,7 +146,12 @@ export interface UsageStore {
    * take some seconds where the ledger is long.
    */
   spentIn(sessionId: string, sinceMs: number): Promise<readonly Spent[]>;
+  /**
+   * Of the range that {@link UsageStore.coverage} tells. What was pruned is in every sum, under no session and agent; it is not in sums of
+   * one session or request.
+   */
   groupBy(dimension: UsageDimension, filter: UsageFilter): Promise<readonly UsageGroup[]>;
+  coverage(filter: UsageFilter): Promise<UsageCoverage>;
   /** Newest first, at most `limit`. */
   rows(filter: UsageFilter, limit: number): Promise<readonly LedgerRow[]>;
   /** Lifetime spend of keys, adjustments included; a key without entries is absent. */

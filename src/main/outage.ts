@@ -27,7 +27,8 @@ export interface Outage {
 }
 
 export interface OutageOptions {
-  readonly budgets: readonly Budget[];
+  /** Of the configuration in force. */
+  readonly budgets: () => readonly Budget[];
   readonly unbudgetedMs: number;
   readonly clock: Clock;
   readonly log: Pick<Log, "error" | "warn">;
@@ -36,13 +37,13 @@ export interface OutageOptions {
 const loggedAgainMs = 60_000;
 
 export function createOutage({ budgets, unbudgetedMs, clock, log }: OutageOptions): Outage {
-  assert(budgets.every(({ failOpen }) => failOpen === undefined || failOpen.sharePpm <= failOpenSharePpmMax), "no budget fails open by more than its part");
+  assert(budgets().every(({ failOpen }) => failOpen === undefined || failOpen.sharePpm <= failOpenSharePpmMax), "no budget fails open by more than its part");
   let known: Pick<Ledger, "holdOf"> | undefined;
   let attempts = 0;
   let attemptsBefore = 0;
   let loggedAt = -Infinity;
   let isOn = false;
-  const allowance = createOutageAllowance({ holdOf: (attemptId) => known?.holdOf(attemptId), budgets: () => budgets, unbudgetedMs });
+  const allowance = createOutageAllowance({ holdOf: (attemptId) => known?.holdOf(attemptId), budgets, unbudgetedMs });
   const told: OutageAllowance = {
     ...allowance,
     begin(atMs) {
@@ -66,7 +67,7 @@ export function createOutage({ budgets, unbudgetedMs, clock, log }: OutageOption
       loggedAt = -Infinity;
     },
   };
-  const mayFailOpen = unbudgetedMs > 0 || budgets.some(({ failOpen }) => failOpen !== undefined);
+  const mayFailOpen = unbudgetedMs > 0 || budgets().some(({ failOpen }) => failOpen !== undefined);
   return {
     allowance: mayFailOpen ? told : undefined,
     follow: (ledger) => void (known = ledger),

@@ -60,22 +60,35 @@ function dialectOf(kind: string, upstreamModel: string): Dialect | undefined {
 const readableKinds: readonly string[] = ["anthropic"];
 
 /** What the provider's figures say of attempts is priced as the attempts themselves would have been. */
-export function createReconcilePrices(book: PriceBook, config: GatewayConfig): ReconcilePrices {
-  const tables = priceTablesOf(config);
+export function createReconcilePrices(book: PriceBook, inForce: () => GatewayConfig): ReconcilePrices {
+  let made: { readonly config: GatewayConfig; readonly tables: PriceTables } | undefined;
+  const tablesNow = (): PriceTables => {
+    const config = inForce();
+    if (made?.config !== config) made = { config, tables: priceTablesOf(config) };
+    return made.tables;
+  };
   return {
-    providers: [...config.providers.values()].filter(({ kind }) => readableKinds.includes(kind)).map(({ name }) => name),
+    get providers() {
+      return readableProviders(inForce());
+    },
     canonicalName: (model) => book.canonicalName(model),
     price(row, used) {
+      const [tables, { prices }] = [tablesNow(), inForce()];
       const target = tables.targetPricingOf(row.targetId);
       const region = tables.regionOf(row.provider);
-      const { costNanoUsd, priceRows, isUnpriced } = priceUsage({ usage: usageOf(used), provider: tables.kindOf(row.provider), upstreamModel: row.upstreamModel, priceModel: target?.priceModel, override: target?.override, region, book, prices: config.prices });
+      const { costNanoUsd, priceRows, isUnpriced } = priceUsage({ usage: usageOf(used), provider: tables.kindOf(row.provider), upstreamModel: row.upstreamModel, priceModel: target?.priceModel, override: target?.override, region, book, prices });
       return { costNanoUsd, priceRow: priceRows, isPriced: !isUnpriced };
     },
     webSearchCost(provider, model, uses) {
+      const tables = tablesNow();
       const usage = usageOf({ counts: zeroCounts, webSearches: uses });
-      return nanoUsd(priceUsage({ usage, provider: tables.kindOf(provider), upstreamModel: model, priceModel: undefined, override: undefined, region: tables.regionOf(provider), book, prices: config.prices }).costNanoUsd);
+      return nanoUsd(priceUsage({ usage, provider: tables.kindOf(provider), upstreamModel: model, priceModel: undefined, override: undefined, region: tables.regionOf(provider), book, prices: inForce().prices }).costNanoUsd);
     },
   };
+}
+
+function readableProviders(config: GatewayConfig): readonly string[] {
+  return [...config.providers.values()].filter(({ kind }) => readableKinds.includes(kind)).map(({ name }) => name);
 }
 
 function usageOf({ counts, webSearches }: { readonly counts: TokenCounts; readonly webSearches: number }): Usage {

@@ -25,8 +25,8 @@ const batchMax = 20;
 export interface WarningOptions {
   readonly ledger: Pick<Ledger, "balances">;
   readonly store: WarningStore;
-  /** Absent: the log is all. */
-  readonly webhook: WebhookConfig | undefined;
+  /** In force now; undefined: the log is all. */
+  readonly webhook: () => WebhookConfig | undefined;
   readonly dialer: Pick<Dialer, "system">;
   readonly clock: Clock;
   readonly log: Pick<Log, "warn" | "error">;
@@ -59,7 +59,7 @@ async function noteNew({ ledger, store, webhook, clock, log }: WarningOptions, n
   const crossed = crossedWarnings(ledger.balances(nowMs), nowMs);
   const unnoted = crossed.filter(({ id, isNewAfterMs }) => (noted.get(id) ?? Number.NEGATIVE_INFINITY) < Math.max(0, isNewAfterMs));
   if (unnoted.length > 0) {
-    const added = await store.note(unnoted, webhook !== undefined);
+    const added = await store.note(unnoted, webhook() !== undefined);
     for (const { id, event } of unnoted) if (added.has(id)) log.warn({ budget: event.budget_id, scope: event.scope, spentUsd: event.spent_usd, amountUsd: event.amount_usd, resetsAt: event.resets_at ?? "never" }, `a budget is spent to ${event.threshold_percent} %`);
   }
   // What is crossed no more, since its window has ended, need not be remembered here.
@@ -68,7 +68,8 @@ async function noteNew({ ledger, store, webhook, clock, log }: WarningOptions, n
 }
 
 async function deliverDue(options: WarningOptions): Promise<void> {
-  const { webhook, store, clock, log } = options;
+  const { store, clock, log } = options;
+  const webhook = options.webhook();
   if (webhook === undefined) return;
   for (const due of await store.due(clock.now(), batchMax)) {
     const fault = await deliver(options, webhook, due);

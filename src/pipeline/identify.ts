@@ -10,6 +10,8 @@ export function identify(services: Services, exchange: Exchange): Identified {
   if (!result.ok) throw refusal(exchange, result.code);
   const { principal } = result;
   report.keyId = principal.keyId;
+  // Given back by `finish`.
+  services.load.byKey.set(principal.keyId, (services.load.byKey.get(principal.keyId) ?? 0) + 1);
   if (!principal.mayInfer) throw new GatewayError("client_role_insufficient", { publicText: "The admin key does not call models; use a developer key." });
   return { exchange, principal, keyHeader: result.header, notice: result.notice, clientCredential: clientCredential(services, exchange, result.header) };
 }

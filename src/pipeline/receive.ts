@@ -13,7 +13,7 @@ import type { Services } from "./services.ts";
 export async function receive(services: Services, identified: Identified): Promise<Received> {
   const { exchange } = identified;
   const { config } = exchange.snapshot;
-  if (services.load.inFlight > config.limits.inFlightMax) throw new GatewayError("gateway_overloaded");
+  refuseBeyondLoad(services, identified);
   const encoding = exchange.request.headers["content-encoding"];
   if (encoding !== undefined && encoding !== "identity") {
     throw new GatewayError("client_body_malformed", { publicText: "Compressed request bodies are not read here; send the body without content-encoding." });
@@ -34,6 +34,15 @@ export async function receive(services: Services, identified: Identified): Promi
   } finally {
     timer.cancel();
   }
+}
+
+/** One key's share is looked at as well, so that what floods the gateway is told so, and not those beside it. */
+function refuseBeyondLoad({ load }: Services, { exchange, principal }: Identified): void {
+  const { inFlightMax, inFlightPerKeyMax } = exchange.snapshot.config.limits;
+  if (inFlightPerKeyMax !== undefined && (load.byKey.get(principal.keyId) ?? 0) > inFlightPerKeyMax) {
+    throw new GatewayError("gateway_overloaded", { publicText: `This key has ${inFlightPerKeyMax} requests in work, which is as many as one key may have here.` });
+  }
+  if (load.inFlight > inFlightMax) throw new GatewayError("gateway_overloaded");
 }
 
 /**

@@ -28,6 +28,7 @@ export function finish(services: Services, exchange: Exchange, watched: Watched)
   watched.stop();
   services.load.inFlight -= 1;
   const { report, response } = exchange;
+  if (report.keyId !== undefined) leaveKey(services.load.byKey, report.keyId);
   const durationMs = services.clock.monotonic() - exchange.startedAt;
   const status = report.fault?.code === "client_closed" ? 499 : response.statusCode;
   services.metrics.requestFinished({
@@ -59,6 +60,12 @@ export function finish(services: Services, exchange: Exchange, watched: Watched)
     overheadMs: rounded(report.overheadMs),
     durationMs: rounded(durationMs),
   });
+}
+
+function leaveKey(byKey: Map<string, number>, keyId: string): void {
+  const left = (byKey.get(keyId) ?? 1) - 1;
+  if (left === 0) byKey.delete(keyId);
+  else byKey.set(keyId, left);
 }
 
 function rounded(value: number | undefined): number | undefined {

@@ -27,6 +27,6 @@ export interface Services {
   readonly routing: RoutingState;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Requests in work now, and ever begun. */
-  readonly load: { inFlight: number; total: number };
+  /** Requests in work now, in all and of each key that has any, and ever begun. */
+  readonly load: { inFlight: number; total: number; readonly byKey: Map<string, number> };
 }

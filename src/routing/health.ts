@@ -29,6 +29,8 @@ export interface TargetHealth {
   /** Undefined while it is closed. */
   opensInMs(key: string): number | undefined;
   states(): readonly CircuitView[];
+  /** What is known of these is of no use any more: their place is another one. */
+  forget(isMeant: (key: string) => boolean): void;
   /** Called when a circuit opens or is parked. */
   onOpen(listener: (key: string) => void): void;
 }
@@ -137,6 +139,9 @@ export function createTargetHealth(clock: Clock): TargetHealth {
       return Math.max(0, Math.max(circuit.parkedUntilAt, circuit.openUntilAt ?? -Infinity) - clock.monotonic());
     },
     states: () => [...circuits].map(([key, circuit]) => ({ key, state: stateOf(circuit), failuresInRow: circuit.failuresInRow, lastFailure: circuit.lastFailure, opensInMs: stateOf(circuit) === "closed" ? undefined : Math.max(0, Math.max(circuit.parkedUntilAt, circuit.openUntilAt ?? -Infinity) - clock.monotonic()) })),
+    forget(isMeant) {
+      for (const key of circuits.keys()) if (isMeant(key)) circuits.delete(key);
+    },
     onOpen: (listener) => void listeners.push(listener),
   };
 }

@@ -13,10 +13,14 @@ export interface RetryBudget {
   left(): number;
 }
 
-export function createRetryBudget({ tokensPerCall, burst }: RoutingConfig["retryBudget"]): RetryBudget {
-  let tokens = burst;
+/** @param inForce what there may be now; tokens that are left stay as far as they still may */
+export function createRetryBudget(inForce: () => RoutingConfig["retryBudget"]): RetryBudget {
+  let tokens = inForce().burst;
   return {
-    call: () => void (tokens = Math.min(burst, tokens + tokensPerCall)),
+    call() {
+      const { tokensPerCall, burst } = inForce();
+      tokens = Math.min(burst, tokens + tokensPerCall);
+    },
     take() {
       if (tokens < 1) return false;
       tokens -= 1;

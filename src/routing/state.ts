@@ -15,13 +15,13 @@ export interface RoutingState {
   random(): number;
 }
 
-/** @param random for the choice among equals and for waits; in [0, 1) */
-export function createRoutingState(clock: Clock, { retryBudget }: Pick<RoutingConfig, "retryBudget">, random: () => number): RoutingState {
+/** @param inForce read for each call, since it may change @param random for the choice among equals and for waits; in [0, 1) */
+export function createRoutingState(clock: Clock, inForce: Pick<RoutingConfig, "retryBudget">, random: () => number): RoutingState {
   const affinity = createAffinity(clock);
   const health = createTargetHealth(clock);
   // Who waits for a place that is down finds a warm cache there no sooner than it is up.
   health.onOpen((key) => affinity.releaseTarget(targetOf(key)));
-  return { health, stats: createTargetStats(clock), affinity, retryBudget: createRetryBudget(retryBudget), random };
+  return { health, stats: createTargetStats(clock), affinity, retryBudget: createRetryBudget(() => inForce.retryBudget), random };
 }
 
 /** One circuit for each model at each target. */
@@ -29,6 +29,7 @@ export function circuitKey({ target, upstreamModel }: { readonly target: { reado
   return `${target.id}\n${upstreamModel}`;
 }
 
-function targetOf(key: string): string {
+/** Id of the target of a circuit's key. */
+export function targetOf(key: string): string {
   return key.slice(0, key.indexOf("\n"));
 }

@@ -35,6 +35,8 @@ export interface DispatchOptions {
   readonly snapshot: () => Snapshot;
   readonly readiness: () => Promise<Readiness>;
   readonly isDraining: () => boolean;
+  /** The configuration's files cannot be used, and an earlier state of them is in force; that is no reason to take no calls. */
+  readonly isConfigStale: () => boolean;
 }
 
 /** The listener of the HTTP server. Never throws. */
@@ -129,7 +131,7 @@ async function answerOpen(options: DispatchOptions, response: ServerResponse, ki
   if (kind === "events") return send(response, 200, "application/json", '{"status":"ok"}');
   if (kind === "live") return send(response, 200, "application/json", '"I\'m alive!"');
   const { isReady, hasStore } = options.isDraining() ? { isReady: false, hasStore: false } : await options.readiness();
-  send(response, isReady ? 200 : 503, "application/json", JSON.stringify({ status: isReady ? "healthy" : "unhealthy", db: hasStore ? "connected" : "Not connected", cache: null }));
+  send(response, isReady ? 200 : 503, "application/json", JSON.stringify({ status: isReady ? "healthy" : "unhealthy", db: hasStore ? "connected" : "Not connected", cache: null, config: options.isConfigStale() ? "reload_failed" : "loaded" }));
 }
 
 function authenticate(options: DispatchOptions, { request }: Matched): Principal {

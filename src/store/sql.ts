@@ -36,6 +36,7 @@ export class SqlDatabase {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<TemplateStringsArray, StatementSync>();
   readonly #begin: StatementSync;
+  readonly #beginRead: StatementSync;
   readonly #commit: StatementSync;
   readonly #rollback: StatementSync;
 
@@ -52,6 +53,7 @@ export class SqlDatabase {
     });
     // IMMEDIATE takes the write lock at once: a transaction that reads first and then writes could otherwise fail half-way.
     this.#begin = this.#database.prepare("BEGIN IMMEDIATE");
+    this.#beginRead = this.#database.prepare("BEGIN DEFERRED");
     this.#commit = this.#database.prepare("COMMIT");
     this.#rollback = this.#database.prepare("ROLLBACK");
   }
@@ -82,7 +84,16 @@ export class SqlDatabase {
    * when it throws.
    */
   transaction<Result>(action: () => Result): Result {
-    this.#begin.run();
+    return this.#within(this.#begin, action);
+  }
+
+  /** Runs `action`, which must be synchronous and only read, on one state of the file; other connections may write meanwhile. */
+  read<Result>(action: () => Result): Result {
+    return this.#within(this.#beginRead, action);
+  }
+
+  #within<Result>(begin: StatementSync, action: () => Result): Result {
+    begin.run();
     try {
       const result = action();
       this.#commit.run();

@@ -16,6 +16,29 @@ export interface SpillReplay {
   readonly lostEntries: number;
 }
 
+/** Which rows of attempts may go. */
+export interface Retention {
+  /** Rows of attempts that are this old go, in milliseconds; absent: none. */
+  readonly retentionMs?: number | undefined;
+  /** Attempts begun here or later stay, since a budget reads them again at the next start; absent: retention alone decides. */
+  readonly neededSinceMs?: () => number;
+  /** Providers whose own figures can settle what was estimated: such attempts of theirs stay until that has happened. */
+  readonly reconcilable?: readonly string[];
+}
+
+/** What a store does by itself: keeps sums of usage, and removes old rows. Nothing of it changes what anybody reads. */
+export interface Upkeep {
+  /** Works in pieces of a few milliseconds, with long pauses, until the store is closed. */
+  start(retention: Retention): void;
+  /**
+   * One piece of it now.
+   *
+   * @returns whether there is more to do at once
+   * @throws GatewayError `gateway_store_unavailable`; nothing of the piece is done
+   */
+  step(retention: Retention): boolean;
+}
+
 export interface Stores {
   readonly keys: KeyStore;
   readonly keyTerms: KeyTermsStore;
@@ -25,6 +48,7 @@ export interface Stores {
   readonly audit: AuditStore;
   readonly warnings: WarningStore;
   readonly budgets: BudgetStore;
+  readonly upkeep: Upkeep;
   /** Attempts that a crash had left open and that are `unresolved` since this opening. */
   readonly recoveredAttempts: number;
   /** What an earlier process had left in the spill file, and is in the ledger since this opening. */

@@ -48,3 +48,15 @@ it("ends without waiting when the descriptor is no longer open", () => {
   sink.write("b\n");
   sink.flush();
 });
+
+it("writes from the next line on what a changed configuration says", () => {
+  const lines: string[] = [];
+  const log = createLog({ level: "warn", requests: true }, { write: (line) => void lines.push(line), flush: () => {} }, manualClock(0));
+  log.info({}, "one");
+  log.configure({ level: "info", requests: false });
+  log.info({}, "two");
+  log.request({});
+  log.configure({ level: "silent", requests: true });
+  log.error({}, "three");
+  expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(["two"]);
+});

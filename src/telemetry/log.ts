@@ -18,10 +18,16 @@ export interface Log {
   flush(): void;
 }
 
+/** One whose configuration may change. */
+export interface ConfigurableLog extends Log {
+  /** What is written from now on. */
+  configure(config: LoggingConfig): void;
+}
+
 const levels: readonly LoggingConfig["level"][] = ["trace", "debug", "info", "warn", "error", "silent"];
 
 /** Lines are JSON objects with `level`, `time` (ISO 8601, UTC), the fields, and `msg`. */
-export function createLog(config: LoggingConfig, sink: LogSink, clock: Clock): Log {
+export function createLog(configured: LoggingConfig, sink: LogSink, clock: Clock): ConfigurableLog {
   let atMs = Number.NaN;
   let time = "";
   const write = (level: string, fields: Fields, msg: string): void => {
@@ -33,8 +39,14 @@ export function createLog(config: LoggingConfig, sink: LogSink, clock: Clock): L
     }
     sink.write(`{"level":"${level}","time":"${time}",${JSON.stringify({ ...fields, msg }).slice(1)}\n`);
   };
-  const writer = (level: LoggingConfig["level"]): Log["info"] =>
-    levels.indexOf(level) < levels.indexOf(config.level) ? () => undefined : (fields, text) => write(level, fields, text);
+  let config = configured;
+  let levelMin = levels.indexOf(config.level);
+  const writer = (level: LoggingConfig["level"]): Log["info"] => {
+    const own = levels.indexOf(level);
+    return (fields, text) => {
+      if (own >= levelMin) write(level, fields, text);
+    };
+  };
   const info = writer("info");
   return {
     request(fields) {
@@ -44,5 +56,9 @@ export function createLog(config: LoggingConfig, sink: LogSink, clock: Clock): L
     warn: writer("warn"),
     error: writer("error"),
     flush: () => sink.flush(),
+    configure(next) {
+      config = next;
+      levelMin = levels.indexOf(next.level);
+    },
   };
 }

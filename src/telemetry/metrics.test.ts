@@ -9,7 +9,7 @@ it("counts requests by operation, status and blame, and times into cumulative bu
   metrics.requestFinished({ ...finished, firstEventMs: undefined, durationMs: 50 });
   metrics.requestFinished({ ...finished, status: 401, blame: "client" });
   metrics.streamOpened();
-  metrics.connect({ journalDepth: () => 3, unresolvedAttempts: () => 2, requestsInFlight: () => 1, failOpenAttempts: () => 4, isFailingOpen: () => true, loopLagSeconds: () => 0.5 });
+  metrics.connect({ journalDepth: () => 3, unresolvedAttempts: () => 2, requestsInFlight: () => 1, failOpenAttempts: () => 4, isFailingOpen: () => true, config: () => ({ reloads: 3, failures: 1, isFailed: true, lastSuccessMs: 1_500, needsRestart: [] }), loopLagSeconds: () => 0.5 });
   const { text, contentType } = await metrics.render();
   expect(contentType).toContain("version=0.0.4");
   const lines = text.split("\n");
@@ -26,6 +26,10 @@ it("counts requests by operation, status and blame, and times into cumulative bu
     "tollgate_journal_depth 3",
     "tollgate_fail_open_attempts_total 4",
     "tollgate_failing_open 1",
+    'tollgate_config_reloads_total{result="ok"} 2',
+    'tollgate_config_reloads_total{result="failed"} 1',
+    "tollgate_config_reload_failed 1",
+    "tollgate_config_last_success_timestamp_seconds 1.5",
     "tollgate_event_loop_lag_seconds 0.5",
   ]) {
     expect(lines).toContain(line);

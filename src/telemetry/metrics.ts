@@ -14,6 +14,19 @@ export interface FinishedRequest {
   readonly durationMs: number;
 }
 
+/** How the last readings of the configuration went. */
+export interface ConfigStatus {
+  /** Since the start, which is none of them. */
+  readonly reloads: number;
+  readonly failures: number;
+  /** The last one failed: an earlier configuration than the files' is in force. */
+  readonly isFailed: boolean;
+  /** Wall time at which the one in force was read, milliseconds. */
+  readonly lastSuccessMs: number;
+  /** Keys of which the files say something else than what is in force, until a restart. */
+  readonly needsRestart: readonly string[];
+}
+
 /** Values read when somebody asks. */
 export interface MetricSources {
   readonly journalDepth: () => number;
@@ -24,6 +37,7 @@ export interface MetricSources {
   readonly failOpenAttempts: () => number;
   /** Calls go on now although the store cannot be written. */
   readonly isFailingOpen: () => boolean;
+  readonly config: () => ConfigStatus;
   /** Mean delay of the event loop since the last reading, seconds. */
   readonly loopLagSeconds: () => number;
 }
@@ -72,7 +86,14 @@ export function createMetrics(): Metrics {
         ...gauge("tollgate_open_streams", "Streams being passed now.", openStreams),
       ];
       if (sources !== undefined) {
+        const { reloads, failures, isFailed, lastSuccessMs, needsRestart } = sources.config();
         lines.push(
+          ...header("tollgate_config_reloads_total", "Readings of the configuration after the start.", "counter"),
+          `tollgate_config_reloads_total{result="ok"} ${reloads - failures}`,
+          `tollgate_config_reloads_total{result="failed"} ${failures}`,
+          ...gauge("tollgate_config_reload_failed", "1 while the configuration's files cannot be used and an earlier state of them is in force.", isFailed ? 1 : 0),
+          ...gauge("tollgate_config_last_success_timestamp_seconds", "When the configuration in force was read.", lastSuccessMs / 1000),
+          ...gauge("tollgate_config_needs_restart", "Keys of the configuration that wait for a restart.", needsRestart.length),
           ...gauge("tollgate_journal_depth", "Ledger writes waiting in memory.", sources.journalDepth()),
           ...gauge("tollgate_unresolved_attempts", "Attempts whose cost is unknown after a crash.", unresolved),
           ...gauge("tollgate_failing_open", "1 while calls go on although the store cannot be written.", sources.isFailingOpen() ? 1 : 0),

@@ -85,6 +85,8 @@ export function keyOf(members: Partial<KeyRecord> = {}): KeyRecord {
     maxBudgetUsd: "12.50",
     budgetDuration: "30d",
     softBudgetUsd: "10.75",
+    budgetLimits: [{ maxBudgetUsd: "2.00", budgetDuration: "1d" }],
+    modelBudgets: { "claude-opus-5-5": { maxBudgetUsd: "5.50", budgetDuration: null } },
     termsId: "terms-1",
     runBudgetUsd: "3.25",
     expiresAtMs: noonMs + 86_400_000,

@@ -8,7 +8,7 @@ import { manualClock, systemClock } from "../../src/kernel/clock.ts";
 import { initialSchema } from "../../src/store/migrations/0001-initial.ts";
 import { adjustedCounts } from "../../src/store/migrations/0005-adjusted-counts.ts";
 import { payerColumns } from "../../src/store/migrations/0007-who-pays.ts";
-import { adjustingEntries } from "../../src/store/migrations/0013-adjusting-entries.ts";
+import { adjustingEntries } from "../../src/store/migrations/0011-adjusting-entries.ts";
 import { schemaVersion } from "../../src/store/migrations/migrate.ts";
 import { SqlDatabase, sqlScript } from "../../src/store/sql.ts";
 import { sqliteBooks } from "../../src/store/sqlite/books.ts";
@@ -16,6 +16,7 @@ import { openSqliteStores, requireVersion, type SqliteStoreOptions, type SqliteS
 import { budgetsSuite } from "./budgets.suite.ts";
 import { auditOf, closingOf, keyOf, openingOf, secretOf, startWriter } from "./store-fixtures.ts";
 import { storeSuite } from "./store.suite.ts";
+import { upkeepSuite } from "./upkeep.suite.ts";
 
 const writerScript = join(import.meta.dirname, "store-sqlite-writer.ts");
 const openIn = (folder: string, options: Partial<SqliteStoreOptions> = {}): Promise<SqliteStores> => openSqliteStores({ path: join(folder, "tollgate.db"), sync: "normal", clock: systemClock, ...options });
@@ -26,6 +27,7 @@ const anyPage = sqlScript`PRAGMA max_page_count = 4294967294`;
 const fullDisk = { fill: (stores: SqliteStores): void => stores.sql.script(noPageMore), free: (stores: SqliteStores): void => stores.sql.script(anyPage) };
 storeSuite("sqlite", (folder) => openIn(folder), { writerScript, ...fullDisk });
 budgetsSuite("sqlite", (folder) => openIn(folder), fullDisk);
+upkeepSuite("sqlite", (folder, clock) => openIn(folder, { clock }), { writerScript: join(import.meta.dirname, "upkeep-writer.ts"), files: ["tollgate.db", "tollgate.db-wal"], ...fullDisk });
 
 let folder = "";
 beforeEach(() => {

@@ -31,7 +31,9 @@ const readme = readPage("README.md");
 const limits = readPage("docs/limits.md");
 const budgets = readPage("docs/budgets.md");
 const reconcilePage = readPage("docs/reconcile.md");
-const pages: readonly Page[] = [...providerPages, ...guideParts, limits, budgets, reconcilePage, readme];
+const usagePage = readPage("docs/usage.md");
+const resilience = readPage("docs/resilience.md");
+const pages: readonly Page[] = [...providerPages, ...guideParts, limits, budgets, reconcilePage, usagePage, resilience, readme];
 const folder = mkdtempSync(join(tmpdir(), "tollgate-docs-"));
 
 afterEach(killLeftovers);

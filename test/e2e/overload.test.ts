@@ -1,6 +1,6 @@
 /**
- * Guarantee: beyond `limits.in_flight_max` a request is refused at once, in the caller's form, before its body is read or
- * anything is sent; the others are not disturbed; and with the load the refusals end.
+ * Guarantee: beyond `limits.in_flight_max`, or one key's `limits.in_flight_per_key_max`, a request is refused at once, in the caller's
+ * form, before its body is read or anything is sent; the others are not disturbed; and with the load the refusals end.
  */
 import { request as httpRequest } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
@@ -80,6 +80,40 @@ describe("at the limit of work in flight", () => {
     await until("room", async () => (await inFlight()) === 1);
     const reply = await stage.call({ body: streamed });
     expect(checkStreamGrammar(reply.bytes())).toMatchObject({ ok: true, outcome: "stop" });
+  });
+});
+
+describe("at one key's limit of work in flight", () => {
+  /** A stage where the first key may have two, and has. */
+  async function fullKey(): Promise<readonly OpenReply[]> {
+    stage = await startStage({ config: "limits: {in_flight_max: 5, in_flight_per_key_max: 2}" });
+    const held = await Promise.all([1, 2].map(() => stage.open({ body: streamed, behaviour: { fault: { at: "first-event", does: "stall" } } })));
+    for (const reply of held) await until("the first event", () => reply.text().includes("message_start"));
+    return held;
+  }
+
+  it("its next request is refused as overloaded, with whose limit it is, and other keys are not", async () => {
+    await fullKey();
+    const other = await stage.harness.key();
+    stage.forbid(other);
+    const refused = await stage.call();
+    expect(refused.status).toBe(529);
+    expect(refused.headers).toMatchObject({ "retry-after": "1" });
+    expect(refused.json<ErrorBody>().error).toMatchObject({ type: "overloaded_error", message: expect.stringContaining("This key has 2 requests in work") as string });
+    expect((await stage.call({ path: "/v1/messages/count_tokens" })).status).toBe(529);
+    expect((await stage.call({ headers: { "x-api-key": other } })).status).toBe(200);
+  });
+
+  it("there is room again when one of its own ends, however it ends", async () => {
+    const [first] = await fullKey();
+    const replies = await Promise.all(Array.from({ length: 20 }, () => stage.call()));
+    expect(replies.every(({ status }) => status === 529)).toBe(true);
+    first!.leave();
+    await until("room", async () => (await inFlight()) === 1);
+    for (let index = 0; index < 5; index++) expect((await stage.call()).status).toBe(200);
+    // What is refused for another reason takes no place for good.
+    for (let index = 0; index < 5; index++) expect((await stage.call({ body: "{" })).status).toBe(400);
+    expect((await stage.call()).status).toBe(200);
   });
 });
 

@@ -161,6 +161,8 @@ function createKey(index: number, random: Random): KeyRecord {
     maxBudgetUsd: random.chance(0.3) ? dollarsFor(random) : null,
     budgetDuration: random.pick([null, "1d", "30d", "1h", "30s"]),
     softBudgetUsd: null,
+    budgetLimits: [],
+    modelBudgets: {},
     termsId: null,
     runBudgetUsd: null,
     expiresAtMs: null,

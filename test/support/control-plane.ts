@@ -58,7 +58,7 @@ export async function createControlPlane(kept: Partial<Pick<ControlPlane, "clock
   index.load(await store.loadAll(clock.now()));
   index.setAdmin(hashText(controlPlaneAdminKey), false);
   const keys = createKeyService({ store, index, usage, clock, terms });
-  const routes = createAdminRoutes({ keys, index, usage, ledger: createLedger(createBudgetBook([])), budgets: createManagedBudgets({ store: createMemoryBudgetStore(), configured: [], configPath: "tollgate.yaml", apply: () => Promise.resolve() }, []), terms: createKeyTermsService({ store: createMemoryTermsStore(), book: terms, index, changes: keys.changes, clock }), reconcile: createMemoryReconcile(), gatewaySecret: new Secret("gateway secret of the test") });
+  const routes = createAdminRoutes({ keys, index, usage, ledger: createLedger(createBudgetBook([])), budgets: createManagedBudgets({ store: createMemoryBudgetStore(), configured: () => [], configPath: "tollgate.yaml", apply: () => Promise.resolve() }, []), terms: createKeyTermsService({ store: createMemoryTermsStore(), book: terms, index, changes: keys.changes, clock }), reconcile: createMemoryReconcile(), config: { reload: () => Promise.resolve({ isOk: true, changes: [], needsRestart: [], warnings: [] }) }, gatewaySecret: new Secret("gateway secret of the test") });
   const authenticator = createAuthenticator({ index, keyHeader: undefined });
   const whoIs = (key: string): Principal | undefined => {
     const result = authenticator.authenticate({ "x-api-key": key }, clock.now());

@@ -13,6 +13,8 @@ export const upstreamKey = "sk-ant-upstream-canary-000000000000000000";
 export interface Harness {
   readonly url: string;
   readonly dataDir: string;
+  /** The gateway's configuration, to be written anew. */
+  readonly configPath: string;
   readonly gateway: Gateway;
   /** A fresh developer key. */
   key(fields?: Record<string, unknown>): Promise<string>;
@@ -70,6 +72,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   return {
     url: gateway.url,
     dataDir,
+    configPath,
     gateway,
     admin,
     async key(fields = {}) {

@@ -76,6 +76,7 @@ export function createMemoryUsageStore(rows: readonly LedgerRow[]): UsageStore {
       const groups = Map.groupBy(select(filter), (row) => valueOf(row, dimension));
       return [...groups].map(([value, members]) => groupOf(value, members)).sort((a, b) => (a.value < b.value ? -1 : 1));
     },
+    coverage: async ({ sinceMs, untilMs }) => ({ sinceMs, untilMs, prunedBeforeMs: undefined }),
     rows: async (filter, limit) => select(filter).reverse().slice(0, limit),
     async spendByKey(keyIds) {
       const spent = new Map<string, NanoUsd>();

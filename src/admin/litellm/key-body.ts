@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { modelNameLengthMax } from "../../kernel/bounds.ts";
 import { fieldInvalid, isEmptyValue, parseFields, shownName } from "../fields.ts";
+import type { KeyCap } from "../../identity/key-store.ts";
 import type { KeyFields } from "../keys.ts";
 import { count, dollars, name, nameLengthMax, withoutAbsent } from "./wire-values.ts";
 
@@ -18,9 +19,7 @@ const metadataBytesMax = 16 * 1024;
 export const unactedFields: readonly string[] = [
   "project_id",
   "agent_id",
-  "budget_limits",
   "budget_fallbacks",
-  "model_max_budget",
   "tpm_limit_type",
   "rpm_limit_type",
   "default_estimated_output_tokens",
@@ -62,6 +61,21 @@ const freeObject = z
   .record(z.string(), z.unknown(), "it must be an object")
   .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= metadataBytesMax, `it must have at most ${metadataBytesMax} bytes`);
 
+/** Both spellings that LiteLLM has had (BerriAI/litellm, `BudgetConfig` and `BudgetLimitEntry`, as of 1.104). */
+const cap = z
+  .strictObject({ max_budget: dollars.nullish(), budget_limit: dollars.nullish(), budget_duration: z.string("it must be a span such as 1d").nullish(), time_period: z.string("it must be a span such as 1d").nullish(), reset_at: z.unknown() }, "it must be an object with max_budget and budget_duration")
+  .transform((wire, context): KeyCap => {
+    const maxBudgetUsd = wire.max_budget ?? wire.budget_limit;
+    if (maxBudgetUsd !== undefined && maxBudgetUsd !== null) return { maxBudgetUsd, budgetDuration: wire.budget_duration ?? wire.time_period ?? null };
+    context.addIssue({ code: "custom", message: "max_budget is needed, an amount in dollars" });
+    return z.NEVER;
+  });
+const modelBudgets = z.record(modelName, cap, "it must be an object of models and caps");
+const budgetLimits = z
+  .array(cap, "it must be a list of caps")
+  .max(100, "it must have at most 100 entries")
+  .refine((caps) => new Set(caps.map(({ budgetDuration }) => budgetDuration)).size === caps.length, "two entries have the same span");
+
 /** A null leaves lists, maps and switches as they are, and clears single values; so no null ever widens what a key may use. */
 const keyFields = {
   key_alias: name.nullish(),
@@ -74,6 +88,8 @@ const keyFields = {
   max_budget: dollars.nullish(),
   budget_duration: z.string("it must be a span such as 30d").nullish(),
   soft_budget: dollars.nullish(),
+  budget_limits: budgetLimits.nullish(),
+  model_max_budget: modelBudgets.nullish(),
   // LiteLLM's own page sends none as an empty text.
   budget_id: z.union([z.literal("").transform(() => null), name]).nullish(),
   run_budget_usd: dollars.nullish(),
@@ -172,6 +188,8 @@ function fieldsOf(wire: WireFields): KeyFields {
     maxBudgetUsd: wire.max_budget,
     budgetDuration: wire.budget_duration,
     softBudgetUsd: wire.soft_budget,
+    budgetLimits: wire.budget_limits ?? undefined,
+    modelBudgets: wire.model_max_budget ?? undefined,
     termsId: wire.budget_id,
     runBudgetUsd: wire.run_budget_usd === undefined ? runBudgetInMetadata(wire.metadata) : wire.run_budget_usd,
     duration: wire.duration,

@@ -1,5 +1,5 @@
 /** A key as LiteLLM's clients expect to see it (`LiteLLM_VerificationToken`, BerriAI/litellm as of 1.104). */
-import type { KeyRecord } from "../../identity/key-store.ts";
+import type { KeyCap, KeyRecord } from "../../identity/key-store.ts";
 import { nanoUsd, usdNumber, type NanoUsd } from "../../kernel/money.ts";
 import type { KeyTerms } from "../../identity/key-terms.ts";
 import type { BalanceState } from "../../ledger/ledger.ts";
@@ -47,6 +47,8 @@ export function litellmKeyRow(key: KeyRecord, spend: NanoUsd, { budget, terms, n
     run_budget_usd: key.runBudgetUsd === null ? null : Number(key.runBudgetUsd),
     budget_reset_at: isoOrNull(budget?.endMs ?? null),
     ...(budget === undefined ? {} : standing(budget, spend)),
+    budget_limits: key.budgetLimits.map(capRow),
+    model_max_budget: Object.fromEntries(Object.entries(key.modelBudgets).map(([model, cap]) => [model, capRow(cap)])),
     budget_id: key.termsId,
     soft_budget: key.softBudgetUsd === null ? null : Number(key.softBudgetUsd),
     litellm_budget_table: terms === undefined ? null : litellmBudgetRow(terms, nowMs),
@@ -54,6 +56,10 @@ export function litellmKeyRow(key: KeyRecord, spend: NanoUsd, { budget, terms, n
     created_by: key.createdBy,
     updated_at: isoOrNull(key.updatedAtMs),
   };
+}
+
+function capRow({ maxBudgetUsd, budgetDuration }: KeyCap): Readonly<Record<string, unknown>> {
+  return { max_budget: Number(maxBudgetUsd), budget_duration: budgetDuration };
 }
 
 /** What LiteLLM has no word for. */

@@ -11,10 +11,12 @@ import { payerColumns } from "./0007-who-pays.ts";
 import { budgetWarnings } from "./0008-budget-warnings.ts";
 import { budgetTable } from "./0009-budgets.ts";
 import { keyTermsTable } from "./0010-key-terms.ts";
-import { adjustingEntries } from "./0013-adjusting-entries.ts";
+import { adjustingEntries } from "./0011-adjusting-entries.ts";
+import { keyCaps } from "./0012-key-caps.ts";
+import { usageRollups } from "./0013-usage-rollups.ts";
 
 /** Step `n` is at index `n - 1`; steps are only ever added at the end. */
-const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn, adjustedCounts, strictHoldColumn, payerColumns, budgetWarnings, budgetTable, keyTermsTable, adjustingEntries];
+const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn, adjustedCounts, strictHoldColumn, payerColumns, budgetWarnings, budgetTable, keyTermsTable, adjustingEntries, keyCaps, usageRollups];
 
 /** The schema this build writes. */
 export const schemaVersion = steps.length;

@@ -14,6 +14,7 @@ import { isUniqueError, isValueError, storeError } from "../store-error.ts";
 import { abandonAttempt, closeAttempt, keySpendOf, openAttempt, raiseHold } from "./attempts.ts";
 import { createJournalMark, type JournalMark } from "./journal-mark.ts";
 import { probe } from "./probe.ts";
+import { noteOpened, readRollupMark, type RollupMark } from "./rollups.ts";
 import { createSpendBatch } from "./spend.ts";
 
 /** Writes in one transaction at most, so that a backlog cannot hold the event loop for longer than a few milliseconds. */
@@ -31,6 +32,8 @@ export interface BooksOptions {
   readonly onDegraded?: (error: GatewayError) => void;
   /** Takes over while the store fails; absent: openings are refused then. */
   readonly spill?: SpillBooks;
+  /** The one that the upkeep moves; absent: nothing moves it. */
+  readonly rollupMark?: RollupMark;
 }
 
 /** The journal with its end. */
@@ -84,6 +87,7 @@ class Journal {
   readonly #depthMax: number;
   readonly #onDegraded: (error: GatewayError) => void;
   readonly #mark: JournalMark;
+  readonly #rollupMark: RollupMark;
   /** Attempts that this process opened and has not closed, with their keys. A closing of any other attempt is a second one. */
   readonly #openKeys = new Map<string, string>();
   #queue: Item[] = [];
@@ -98,12 +102,13 @@ class Journal {
   #retryMs = retryFirstMs;
   failure: GatewayError | undefined;
 
-  constructor({ sql, clock, depthMax, onDegraded, spill }: BooksOptions) {
+  constructor({ sql, clock, depthMax, onDegraded, spill, rollupMark }: BooksOptions) {
     this.#sql = sql;
     this.#clock = clock;
     this.#depthMax = depthMax ?? journalDepthMax;
     this.#onDegraded = onDegraded ?? (() => undefined);
     this.#mark = createJournalMark(sql);
+    this.#rollupMark = rollupMark ?? readRollupMark(sql);
     this.#spill = spill;
   }
 
@@ -251,6 +256,7 @@ class Journal {
     const { opening } = item;
     try {
       openAttempt(this.#sql, opening);
+      noteOpened(this.#sql, this.#rollupMark, opening.attemptId);
     } catch (error) {
       if (!isValueError(error)) throw error;
       // The commit after which the spill file took this one may have reached the disk although it failed.

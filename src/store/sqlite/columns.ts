@@ -1,6 +1,7 @@
 /** Reads columns of a result row as the types of the ports. The one place where SQLite's 64-bit integers become numbers. */
 import { assert } from "../../kernel/assert.ts";
 import { nanoUsd, type NanoUsd } from "../../kernel/money.ts";
+import type { TokenCounts } from "../../kernel/usage.ts";
 import type { SqlRow } from "../sql.ts";
 
 /** TEXT NOT NULL. */
@@ -43,4 +44,15 @@ export function money(row: SqlRow, column: string): NanoUsd {
 export function json<Value>(row: SqlRow, column: string, fallback: Value): Value {
   const value = textOrNull(row, column);
   return value === null ? fallback : (JSON.parse(value) as Value);
+}
+
+/** The five counts of tokens of an attempt, or of a sum of attempts. */
+export function countsOf(row: SqlRow): TokenCounts {
+  return {
+    input: integer(row, "input_tokens"),
+    cacheRead: integer(row, "cache_read_tokens"),
+    cacheWrite5m: integer(row, "cache_write_5m_tokens"),
+    cacheWrite1h: integer(row, "cache_write_1h_tokens"),
+    output: integer(row, "output_tokens"),
+  };
 }

@@ -1,7 +1,7 @@
 /** Virtual keys and their secrets. A deleted key stays as a row with `revoked_at_ms`, so that old entries keep their owner's name. */
 import { GatewayError } from "../../kernel/gateway-error.ts";
 import type { Id } from "../../kernel/ids.ts";
-import type { KeyChange, KeyRecord, KeySecret, KeyStore } from "../../identity/key-store.ts";
+import type { KeyCap, KeyChange, KeyRecord, KeySecret, KeyStore } from "../../identity/key-store.ts";
 import type { SqlDatabase, SqlRow } from "../sql.ts";
 import { isUniqueError, storeError } from "../store-error.ts";
 import { insertAudit } from "./audit.ts";
@@ -46,19 +46,21 @@ function writeKey(sql: SqlDatabase, key: KeyRecord): void {
   try {
     void sql.run`INSERT INTO keys (id, token_hash, name, alias, user_id, team_id, models, aliases, max_budget_usd, budget_duration,
         expires_at_ms, metadata, tags, rpm_limit, tpm_limit, max_parallel_requests, is_blocked, revoked_at_ms, created_at_ms, created_by, updated_at_ms,
-        organization_id, run_budget_usd, soft_budget_usd, terms_id)
+        organization_id, run_budget_usd, soft_budget_usd, terms_id, budget_limits, model_budgets)
       VALUES (${key.id}, ${key.tokenHash}, ${key.name}, ${key.alias}, ${key.userId}, ${key.teamId}, ${JSON.stringify(key.models)},
         ${JSON.stringify(key.aliases)}, ${key.maxBudgetUsd}, ${key.budgetDuration}, ${key.expiresAtMs}, ${JSON.stringify(key.metadata)},
         ${JSON.stringify(key.tags)}, ${key.rpmLimit}, ${key.tpmLimit}, ${key.maxParallelRequests}, ${Number(key.isBlocked)},
         ${key.revokedAtMs}, ${key.createdAtMs}, ${key.createdBy}, ${key.updatedAtMs},
-        ${key.organizationId}, ${key.runBudgetUsd}, ${key.softBudgetUsd}, ${key.termsId})
+        ${key.organizationId}, ${key.runBudgetUsd}, ${key.softBudgetUsd}, ${key.termsId},
+        ${JSON.stringify(key.budgetLimits)}, ${JSON.stringify(key.modelBudgets)})
       ON CONFLICT (id) DO UPDATE SET token_hash = excluded.token_hash, name = excluded.name, alias = excluded.alias, user_id = excluded.user_id,
         team_id = excluded.team_id, models = excluded.models, aliases = excluded.aliases, max_budget_usd = excluded.max_budget_usd,
         budget_duration = excluded.budget_duration, expires_at_ms = excluded.expires_at_ms, metadata = excluded.metadata, tags = excluded.tags,
         rpm_limit = excluded.rpm_limit, tpm_limit = excluded.tpm_limit, max_parallel_requests = excluded.max_parallel_requests,
         is_blocked = excluded.is_blocked, revoked_at_ms = excluded.revoked_at_ms, created_at_ms = excluded.created_at_ms,
         created_by = excluded.created_by, updated_at_ms = excluded.updated_at_ms, organization_id = excluded.organization_id, run_budget_usd = excluded.run_budget_usd,
-        soft_budget_usd = excluded.soft_budget_usd, terms_id = excluded.terms_id`;
+        soft_budget_usd = excluded.soft_budget_usd, terms_id = excluded.terms_id, budget_limits = excluded.budget_limits,
+        model_budgets = excluded.model_budgets`;
   } catch (error) {
     // The id's own conflict is handled above, so what is left is the alias.
     if (isUniqueError(error)) throw new GatewayError("client_object_conflict", { internal: `alias of key ${key.id} is taken`, publicText: "Another key has this alias already.", cause: error });
@@ -90,6 +92,8 @@ function keyOf(row: SqlRow): KeyRecord {
     maxBudgetUsd: textOrNull(row, "max_budget_usd"),
     budgetDuration: textOrNull(row, "budget_duration"),
     softBudgetUsd: textOrNull(row, "soft_budget_usd"),
+    budgetLimits: json<readonly KeyCap[]>(row, "budget_limits", []),
+    modelBudgets: json<Readonly<Record<string, KeyCap>>>(row, "model_budgets", {}),
     termsId: textOrNull(row, "terms_id"),
     runBudgetUsd: textOrNull(row, "run_budget_usd"),
     expiresAtMs: integerOrNull(row, "expires_at_ms"),

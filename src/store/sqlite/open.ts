@@ -26,6 +26,8 @@ import { probe } from "./probe.ts";
 import { createReader, type Reader } from "./reader.ts";
 import { sqliteReconcile } from "./reconcile.ts";
 import { replaySpill } from "./replay.ts";
+import { readRollupMark } from "./rollups.ts";
+import { createUpkeep, type SqliteUpkeep } from "./upkeep.ts";
 import { sqliteUsage } from "./usage.ts";
 import { sqliteWarnings } from "./warnings.ts";
 
@@ -95,8 +97,10 @@ export async function openSqliteStores(options: SqliteStoreOptions): Promise<Sql
     const recovery = recover(sql, clock, spill);
     await spill?.replayed(recovery.replayed.lostEntries > 0);
     const checkpointer = await startCheckpoints({ sql, path, options, onDegraded });
-    const books = sqliteBooks({ sql, clock, onDegraded, ...(spill?.books === undefined ? {} : { spill: spill.books }) });
-    return compose({ sql, lock, books, reader: createReader({ path }), checkpointer, spill, clock, recovery });
+    const rollupMark = readRollupMark(sql);
+    const books = sqliteBooks({ sql, clock, onDegraded, rollupMark, ...(spill?.books === undefined ? {} : { spill: spill.books }) });
+    const upkeep = createUpkeep({ sql, clock, mark: rollupMark, isStoreFailing: () => books.failure() !== undefined, onDegraded });
+    return compose({ sql, lock, books, upkeep, reader: createReader({ path }), checkpointer, spill, clock, recovery });
   } catch (error) {
     await spill?.close();
     sql?.close();
@@ -127,6 +131,7 @@ interface Parts {
   readonly sql: SqlDatabase;
   readonly lock: StoreLock;
   readonly books: SqliteBooks;
+  readonly upkeep: SqliteUpkeep;
   readonly reader: Reader;
   readonly checkpointer: Checkpointer | undefined;
   readonly spill: OpenSpill | undefined;
@@ -134,7 +139,7 @@ interface Parts {
   readonly recovery: Recovery;
 }
 
-function compose({ sql, lock, books, reader, checkpointer, spill, clock, recovery }: Parts): SqliteStores {
+function compose({ sql, lock, books, upkeep, reader, checkpointer, spill, clock, recovery }: Parts): SqliteStores {
   return {
     sql,
     keys: sqliteKeys(sql),
@@ -145,6 +150,7 @@ function compose({ sql, lock, books, reader, checkpointer, spill, clock, recover
     warnings: sqliteWarnings(sql),
     budgets: sqliteBudgets(sql),
     audit: sqliteAudit(sql),
+    upkeep,
     ...recovery,
     async probe() {
       try {
@@ -157,6 +163,7 @@ function compose({ sql, lock, books, reader, checkpointer, spill, clock, recover
     },
     async close() {
       if (!sql.isOpen) return;
+      upkeep.stop();
       try {
         await books.drain();
       } finally {

@@ -6,8 +6,8 @@ import type { Adjustment } from "../../ledger/usage-store.ts";
 import type { TokenCounts } from "../../kernel/usage.ts";
 import type { SqlDatabase, SqlRow } from "../sql.ts";
 import { storeError } from "../store-error.ts";
-import { integer, money, text } from "./columns.ts";
-import { countsOf, deltaCountsOf, ledgerRowOf, spentRowOf } from "./usage.ts";
+import { countsOf, integer, money, text } from "./columns.ts";
+import { deltaCountsOf, ledgerRowOf, spentRowOf } from "./usage.ts";
 
 /** @returns the port over `sql`; its promises reject with GatewayError `gateway_store_unavailable` */
 export function sqliteReconcile(sql: SqlDatabase): ReconcileStore {
@@ -27,7 +27,20 @@ function attempt<Result>(action: () => Result): Result {
   }
 }
 
-function billed(sql: SqlDatabase, { provider, sinceMs, untilMs }: BilledQuery): readonly BilledGroup[] {
+/** Rows, and what was kept of those that are gone; some of a day may be either. */
+function billed(sql: SqlDatabase, query: BilledQuery): readonly BilledGroup[] {
+  return sql.read(() => [...billedRows(sql, query), ...prunedBills(sql, query)]).map(groupOf);
+}
+
+/** Ranges are whole days. */
+function prunedBills(sql: SqlDatabase, { provider, sinceMs, untilMs }: BilledQuery): readonly SqlRow[] {
+  return sql.rows`
+    SELECT strftime('%Y-%m-%d', day * 86400, 'unixepoch') AS day, model AS billed_model, knowledge, attempts, over_midnight, input_tokens, cache_read_tokens,
+      cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, web_searches, cost_nano_usd
+    FROM pruned_bills WHERE provider = ${provider} AND day * 86400000 >= ${sinceMs} AND day * 86400000 < ${untilMs} ORDER BY day, model, knowledge`;
+}
+
+function billedRows(sql: SqlDatabase, { provider, sinceMs, untilMs }: BilledQuery): readonly SqlRow[] {
   const web = "$.web_search_requests";
   return sql.rows`
     SELECT strftime('%Y-%m-%d', a.opened_at_ms / 1000, 'unixepoch') AS day, coalesce(nullif(a.served_model, ''), a.upstream_model) AS billed_model,
@@ -47,7 +60,7 @@ function billed(sql: SqlDatabase, { provider, sinceMs, untilMs }: BilledQuery): 
     WHERE a.attempt_id >= ${idFloor("att", sinceMs)} AND a.opened_at_ms >= ${sinceMs} AND a.opened_at_ms < ${untilMs}
       AND a.provider = ${provider} AND a.state <> 'open' AND a.source <> 'none'
       AND a.is_notional = 0
-    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`.map(groupOf);
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`;
 }
 
 function uncertain(sql: SqlDatabase, { provider, sinceMs, untilMs }: BilledQuery, limit: number): readonly UncertainAttempt[] {

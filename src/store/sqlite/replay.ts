@@ -4,6 +4,7 @@ import type { SqlDatabase } from "../sql.ts";
 import { isUniqueError, isValueError } from "../store-error.ts";
 import { closeAttempt, keySpendOf, openAttempt, raiseHold } from "./attempts.ts";
 import { text } from "./columns.ts";
+import { noteOpened, readRollupMark } from "./rollups.ts";
 import { createSpendBatch, type SpendBatch } from "./spend.ts";
 
 /** What became of the entries. */
@@ -42,6 +43,7 @@ function open(sql: SqlDatabase, opening: Extract<SpillEntry, { kind: "opening" }
     if (isUniqueError(error)) return false;
     throw error;
   }
+  noteOpened(sql, readRollupMark(sql), opening.attemptId);
   void sql.run`UPDATE journal_mark SET low_attempt_id = min(low_attempt_id, ${opening.attemptId}) WHERE id = 1`;
   return true;
 }

@@ -1,5 +1,5 @@
 /** Reads of the ledger, and corrections of it. Reports see every attempt with the sum of its adjusting entries, if it has any. */
-import type { Adjustment, LedgerRow, UsageDimension, UsageFilter, UsageGroup, UsageStore } from "../../ledger/usage-store.ts";
+import type { Adjustment, LedgerRow, UsageFilter, UsageStore } from "../../ledger/usage-store.ts";
 import type { Spent } from "../../ledger/ledger.ts";
 import type { Payer } from "../../ledger/scope.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
@@ -8,14 +8,17 @@ import { charged, nanoUsd, type NanoUsd } from "../../kernel/money.ts";
 import { addCounts, zeroCounts, type TokenCounts, type UsageSource } from "../../kernel/usage.ts";
 import { sqlScript, type SqlDatabase, type SqlRow } from "../sql.ts";
 import { storeError } from "../store-error.ts";
-import { boolean, integer, integerOrNull, json, money, text, textOrNull } from "./columns.ts";
+import { boolean, countsOf, integer, integerOrNull, json, money, text, textOrNull } from "./columns.ts";
+import { takeOut } from "./rollups.ts";
 import { createSpendBatch } from "./spend.ts";
+import { coverage, floorOf, groups } from "./usage-groups.ts";
 
 /** @returns the port over `sql`; its promises reject with GatewayError `gateway_store_unavailable` */
 export function sqliteUsage(sql: SqlDatabase): UsageStore {
   let hasSessionIndex = false;
   return {
     groupBy: async (dimension, filter) => attempt(() => groups(sql, dimension, filter)),
+    coverage: async (filter) => attempt(() => coverage(sql, filter)),
     rows: async (filter, limit) => attempt(() => ledgerRows(sql, filter, limit)),
     spendByKey: async (keyIds) => attempt(() => spend(sql, keyIds)),
     provisionalRows: async (limit, afterAttemptId) => attempt(() => provisional(sql, limit, afterAttemptId ?? "")),
@@ -52,13 +55,11 @@ interface Bounds {
   readonly team: string | null;
   readonly session: string | null;
   readonly request: string | null;
-  /** No wanted row has a smaller id: an id is never older than the moment or the request it was made for. */
+  /** No wanted row has a smaller id. */
   readonly floor: string;
 }
 
 function boundsOf(filter: UsageFilter): Bounds {
-  const bySince = filter.sinceMs === undefined ? "" : idFloor("att", filter.sinceMs);
-  const byRequest = /^req_[0-9A-Z]{26}$/.test(filter.requestId ?? "") ? `att_${filter.requestId?.slice(4, 14)}` : "";
   return {
     since: filter.sinceMs ?? null,
     until: filter.untilMs ?? null,
@@ -67,52 +68,8 @@ function boundsOf(filter: UsageFilter): Bounds {
     team: filter.teamId ?? null,
     session: filter.sessionId ?? null,
     request: filter.requestId ?? null,
-    floor: bySince > byRequest ? bySince : byRequest,
+    floor: floorOf(filter),
   };
-}
-
-/**
- * One statement for every dimension: which column it groups by is a bound value, so no text is ever put together. Grouping
- * reads the whole range in any case, and the choice costs a comparison a row.
- */
-function groups(sql: SqlDatabase, dimension: UsageDimension, filter: UsageFilter): readonly UsageGroup[] {
-  const { since, until, key, user, team, session, request, floor } = boundsOf(filter);
-  return sql.rows`
-    SELECT coalesce(CASE ${dimension}
-        WHEN 'key' THEN a.key_id
-        WHEN 'user' THEN a.user_id
-        WHEN 'team' THEN a.team_id
-        WHEN 'project' THEN a.project
-        WHEN 'model' THEN coalesce(nullif(a.served_model, ''), a.upstream_model)
-        WHEN 'provider' THEN a.provider
-        WHEN 'day' THEN strftime('%Y-%m-%d', a.opened_at_ms / 1000, 'unixepoch')
-        WHEN 'session' THEN a.session_id
-        WHEN 'agent' THEN a.agent_id
-        WHEN 'tags' THEN a.tags
-        WHEN 'path' THEN json_array(coalesce(a.user_id, a.key_id), coalesce(a.session_id, ''), coalesce(a.agent_id, ''))
-      END, '') AS value,
-      count(*) AS attempts,
-      sum(a.input_tokens + coalesce(d.delta_input_tokens, 0)) AS input_tokens,
-      sum(a.cache_read_tokens + coalesce(d.delta_cache_read_tokens, 0)) AS cache_read_tokens,
-      sum(a.cache_write_5m_tokens + coalesce(d.delta_cache_write_5m_tokens, 0)) AS cache_write_5m_tokens,
-      sum(a.cache_write_1h_tokens + coalesce(d.delta_cache_write_1h_tokens, 0)) AS cache_write_1h_tokens,
-      sum(a.output_tokens + coalesce(d.delta_output_tokens, 0)) AS output_tokens,
-      sum(iif(a.is_notional, 0, a.cost_nano_usd + coalesce(d.delta_nano_usd, 0))) AS cost_nano_usd,
-      sum(iif(a.is_notional, 0, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0))) AS charge_nano_usd,
-      sum(iif(a.source = 'reported' AND NOT a.is_notional, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0), 0)) AS reported_nano_usd,
-      sum(iif(a.source = 'estimated' AND NOT a.is_notional, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0), 0)) AS estimated_nano_usd,
-      sum(iif(a.is_notional, 0, coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0))) AS adjusted_nano_usd,
-      sum(iif(a.is_wasted AND NOT a.is_notional, coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0), 0)) AS wasted_nano_usd,
-      sum(iif(a.is_notional, a.cost_nano_usd + coalesce(d.delta_nano_usd, 0), 0)) AS notional_nano_usd,
-      sum(a.state = 'unresolved' AND d.attempt_id IS NULL) AS unresolved_attempts,
-      sum(iif(a.state = 'unresolved' AND d.attempt_id IS NULL, a.hold_nano_usd, 0)) AS unresolved_nano_usd,
-      sum(a.is_unpriced) AS unpriced_attempts
-    FROM attempts AS a LEFT JOIN adjustments AS d ON d.attempt_id = a.attempt_id
-    WHERE a.attempt_id >= ${floor}
-      AND (${since} IS NULL OR a.opened_at_ms >= ${since}) AND (${until} IS NULL OR a.opened_at_ms < ${until})
-      AND (${key} IS NULL OR a.key_id = ${key}) AND (${user} IS NULL OR a.user_id = ${user}) AND (${team} IS NULL OR a.team_id = ${team})
-      AND (${session} IS NULL OR a.session_id = ${session}) AND (${request} IS NULL OR a.request_id = ${request})
-    GROUP BY 1 ORDER BY 1`.map(groupOf);
 }
 
 /** Ordered by id, which is the order of opening within a process. */
@@ -142,7 +99,23 @@ interface SpentQuery {
 }
 
 function spent(sql: SqlDatabase, query: SpentQuery): readonly Spent[] {
-  return (query.sessionId === undefined ? spentByAll(sql, query) : spentBySession(sql, query, query.sessionId)).map(spentRowOf);
+  const rows = query.sessionId === undefined ? [...spentByAll(sql, query), ...prunedByAll(sql, query)] : [...spentBySession(sql, query, query.sessionId), ...prunedBySession(sql, query, query.sessionId)];
+  return rows.map(spentRowOf);
+}
+
+/** Of a day in which a window begins nobody knows any more what was in it: all of it counts, at the day's end, rather than nothing. */
+function prunedByAll(sql: SqlDatabase, { sinceMs, stepMs }: SpentQuery): readonly SqlRow[] {
+  return sql.rows`
+    SELECT key_id, user_id, team_id, organization_id, end_user_id, project, tags, NULL AS session_id, model, provider, target_id, payer,
+      (day + 1) * 86400000 - CAST(${stepMs} AS INTEGER) AS step_ms, amount_source, sum(amount_nano_usd) AS amount_nano_usd, sum(amount_nano_usd) AS strict_nano_usd
+    FROM pruned_spend WHERE day >= CAST(${Math.floor(sinceMs / 86_400_000)} AS INTEGER) GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14`;
+}
+
+function prunedBySession(sql: SqlDatabase, { sinceMs, stepMs }: SpentQuery, sessionId: string): readonly SqlRow[] {
+  return sql.rows`
+    SELECT key_id, user_id, team_id, organization_id, end_user_id, project, tags, session_id, model, provider, target_id, payer,
+      (day + 1) * 86400000 - CAST(${stepMs} AS INTEGER) AS step_ms, amount_source, amount_nano_usd, amount_nano_usd AS strict_nano_usd
+    FROM pruned_spend WHERE session_id = ${sessionId} AND day >= CAST(${Math.floor(sinceMs / 86_400_000)} AS INTEGER)`;
 }
 
 function spentByAll(sql: SqlDatabase, { sinceMs, stepMs }: SpentQuery): readonly SqlRow[] {
@@ -209,6 +182,7 @@ function unresolved(sql: SqlDatabase): number {
 /** The entries, and the totals of their keys, in the transaction under way. An entry whose number its attempt has already is not written. */
 function writeAdjustments(sql: SqlDatabase, adjustments: readonly Adjustment[]): void {
   const batch = createSpendBatch();
+  takeOut(sql, adjustments.map(({ attemptId }) => attemptId));
   for (const { id, attemptId, sequence = 0, atMs, deltaNanoUsd, deltaCounts = zeroCounts, deltaWebSearches = 0, priceRow, reason } of adjustments) {
     const owner = sql.row`SELECT a.key_id, a.payer, a.margin_ppm, a.cost_nano_usd + coalesce(d.delta_nano_usd, 0) AS cost_nano_usd,
         coalesce(a.charge_nano_usd, a.cost_nano_usd) + coalesce(d.charge_delta_nano_usd, d.delta_nano_usd, 0) AS charge_nano_usd
@@ -248,35 +222,6 @@ export function deltaCountsOf(row: SqlRow): TokenCounts {
 
 function largerOf(a: NanoUsd, b: NanoUsd): NanoUsd {
   return a > b ? a : b;
-}
-
-/** Of the five columns of an attempt, as they were written. */
-export function countsOf(row: SqlRow): TokenCounts {
-  return {
-    input: integer(row, "input_tokens"),
-    cacheRead: integer(row, "cache_read_tokens"),
-    cacheWrite5m: integer(row, "cache_write_5m_tokens"),
-    cacheWrite1h: integer(row, "cache_write_1h_tokens"),
-    output: integer(row, "output_tokens"),
-  };
-}
-
-function groupOf(row: SqlRow): UsageGroup {
-  return {
-    value: text(row, "value"),
-    attempts: integer(row, "attempts"),
-    counts: countsOf(row),
-    costNanoUsd: money(row, "cost_nano_usd"),
-    chargeNanoUsd: money(row, "charge_nano_usd"),
-    wastedNanoUsd: money(row, "wasted_nano_usd"),
-    notionalNanoUsd: money(row, "notional_nano_usd"),
-    reportedNanoUsd: money(row, "reported_nano_usd"),
-    estimatedNanoUsd: money(row, "estimated_nano_usd"),
-    adjustedNanoUsd: money(row, "adjusted_nano_usd"),
-    unresolvedAttempts: integer(row, "unresolved_attempts"),
-    unresolvedNanoUsd: money(row, "unresolved_nano_usd"),
-    unpricedAttempts: integer(row, "unpriced_attempts"),
-  };
 }
 
 /** Of all columns of an attempt, with those of its adjustments' sum or NULL. An adjusted row shows the price row of its last adjustment and is no longer provisional; the stored row stays as it was. */

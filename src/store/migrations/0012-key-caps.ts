@@ -1,0 +1,7 @@
+/** Caps of keys beside their one budget: of several windows, and of models. */
+import { sqlScript } from "../sql.ts";
+
+export const keyCaps = sqlScript`
+ALTER TABLE keys ADD COLUMN budget_limits TEXT;
+ALTER TABLE keys ADD COLUMN model_budgets TEXT;
+`;
