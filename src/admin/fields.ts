@@ -27,8 +27,9 @@ export function parseFields<Output>(schema: z.ZodType<Output>, value: unknown): 
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const faults = result.error.issues.flatMap((issue) => {
-    if (issue.code === "unrecognized_keys") return issue.keys.map((key) => `${shownName(key)}: there is no such field`);
-    return [`${issue.path.length === 0 ? "the body" : issue.path.map((part) => shownName(String(part))).join(".")}: ${issue.message}`];
+    const path = issue.path.map((part) => shownName(String(part)));
+    if (issue.code === "unrecognized_keys") return issue.keys.map((key) => `${[...path, shownName(key)].join(".")}: there is no such field`);
+    return [`${path.length === 0 ? "the body" : path.join(".")}: ${issue.message}`];
   });
   const more = faults.length > namesShownMax ? ` (and ${faults.length - namesShownMax} more)` : "";
   throw fieldInvalid(`${faults.slice(0, namesShownMax).join("; ")}${more}.`);

@@ -137,6 +137,12 @@ describe("keys", () => {
     expect(stdout).not.toMatch(/^budget {2}/m);
   });
 
+  it("show tells the caps of further windows and of models", async () => {
+    answers["GET /key/info"] = { status: 200, body: { info: { ...key, budget_limits: [{ max_budget: 25, budget_duration: "1d" }], model_max_budget: { "claude-opus-5-5": { max_budget: 100, budget_duration: null } } } } };
+    const { stdout } = await tollgate(["keys", "show", "sk-clear-text"]);
+    expect(stdout.split("\n").map((line) => line.replace(/ {2,}/, ": "))).toEqual(expect.arrayContaining(["and: 25.0000 USD per 1d", "for claude-opus-5-5: 100.0000 USD"]));
+  });
+
   it("rotate, block and revoke find the key by its alias", async () => {
     expect((await tollgate(["keys", "rotate", "ci", "--overlap", "1h"])).stdout).toBe("sk-rotated-secret\n");
     expect((await tollgate(["keys", "block", "ci"])).stdout).toMatch(/is blocked/);

@@ -170,6 +170,8 @@ function renderKey(key: JsonObject, nowMs: number, output: Output): string {
       ["model aliases", json(key.aliases)],
       ["spend", `${formatDollars(textOf(key.spend) || "0")} USD`],
       ["budget", amountOf(key.max_budget, textOf(key.budget_duration))],
+      ...listOf(key.budget_limits).map((cap): readonly [string, string] => ["and", capText(cap)]),
+      ...Object.entries(objectOf(key.model_max_budget)).map(([model, cap]): readonly [string, string] => [`for ${model}`, capText(cap)]),
       ["told at", amountOf(key.soft_budget, textOf(key.budget_duration))],
       ["budget of a run", amountOf(key.run_budget_usd, "")],
       ["shared budget", textOf(key.budget_id)],
@@ -195,6 +197,11 @@ function sharedFacts(shared: JsonObject): readonly (readonly [string, string])[]
     ["  tokens/minute", textOf(shared.tpm_limit)],
     ["  requests at once", textOf(shared.max_parallel_requests)],
   ];
+}
+
+function capText(cap: unknown): string {
+  const { max_budget: amount, budget_duration: duration } = objectOf(cap);
+  return amountOf(amount, textOf(duration));
 }
 
 /** Empty for none. */

@@ -61,9 +61,9 @@ const freeObject = z
   .record(z.string(), z.unknown(), "it must be an object")
   .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= metadataBytesMax, `it must have at most ${metadataBytesMax} bytes`);
 
-/** Both spellings that LiteLLM has had (BerriAI/litellm, `BudgetConfig` and `BudgetLimitEntry`, as of 1.104). */
+/** Both spellings that LiteLLM has had (BerriAI/litellm, `BudgetConfig` and `BudgetLimitEntry`, as of 1.104); when it resets follows from the span. */
 const cap = z
-  .strictObject({ max_budget: dollars.nullish(), budget_limit: dollars.nullish(), budget_duration: z.string("it must be a span such as 1d").nullish(), time_period: z.string("it must be a span such as 1d").nullish(), reset_at: z.unknown() }, "it must be an object with max_budget and budget_duration")
+  .strictObject({ max_budget: dollars.nullish(), budget_limit: dollars.nullish(), budget_duration: z.string("it must be a span such as 1d").nullish(), time_period: z.string("it must be a span such as 1d").nullish(), reset_at: z.unknown().optional() }, "it must be an object with max_budget and budget_duration")
   .transform((wire, context): KeyCap => {
     const maxBudgetUsd = wire.max_budget ?? wire.budget_limit;
     if (maxBudgetUsd !== undefined && maxBudgetUsd !== null) return { maxBudgetUsd, budgetDuration: wire.budget_duration ?? wire.time_period ?? null };
