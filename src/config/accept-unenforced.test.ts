@@ -12,7 +12,7 @@ function load(text: string, accept: readonly string[]): LoadResult {
 }
 
 const restricting = `model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k, mock_response: hi}}]
-litellm_settings: {max_parallel_requests: 5}
+litellm_settings: {blocked_user_list: blocked.txt}
 general_settings: {master_key: os.environ/MASTER}
 `;
 
@@ -22,7 +22,7 @@ function errorsOf(result: LoadResult): readonly string[] {
 
 describe("--accept-unenforced", () => {
   it("takes names bare, with their section, and by their path", () => {
-    for (const names of [["mock_response", "max_parallel_requests"], ["model_list.litellm_params.mock_response", "litellm_settings.max_parallel_requests"]]) {
+    for (const names of [["mock_response", "blocked_user_list"], ["model_list.litellm_params.mock_response", "litellm_settings.blocked_user_list"]]) {
       const result = load(restricting, names);
       expect(errorsOf(result)).toEqual([]);
       expect(result.ok && result.config.warnings.some(({ file }) => file === "--accept-unenforced")).toBe(false);
@@ -30,13 +30,13 @@ describe("--accept-unenforced", () => {
   });
 
   it("refuses an unknown name, with the one that was meant and those that this file restricts", () => {
-    const refused = errorsOf(load(restricting, ["mock_response", "max_parallel_requests", "max_parallel_reqests"]));
-    expect(refused).toEqual(["--accept-unenforced:0: `max_parallel_reqests` is no restriction of this file; did you mean `max_parallel_requests`? It restricts by: mock_response, max_parallel_requests"]);
-    expect(errorsOf(load(restricting, ["mock_response", "max_parallel_requests", "everything"]))).toEqual(["--accept-unenforced:0: `everything` is no restriction of this file, which restricts by: mock_response, max_parallel_requests"]);
+    const refused = errorsOf(load(restricting, ["mock_response", "blocked_user_list", "blocked_user_lst"]));
+    expect(refused).toEqual(["--accept-unenforced:0: `blocked_user_lst` is no restriction of this file; did you mean `blocked_user_list`? It restricts by: mock_response, blocked_user_list"]);
+    expect(errorsOf(load(restricting, ["mock_response", "blocked_user_list", "everything"]))).toEqual(["--accept-unenforced:0: `everything` is no restriction of this file, which restricts by: mock_response, blocked_user_list"]);
   });
 
   it("reports a slip beside the restriction that it leaves unaccepted, in one pass", () => {
-    const refused = errorsOf(load(restricting, ["mock_response", "max_parallel_reqests"]));
+    const refused = errorsOf(load(restricting, ["mock_response", "blocked_user_lst"]));
     expect(refused).toHaveLength(2);
     expect(refused.some((line) => line.startsWith("config.yaml:2:"))).toBe(true);
     expect(refused.some((line) => line.startsWith("--accept-unenforced:0:"))).toBe(true);
@@ -44,11 +44,11 @@ describe("--accept-unenforced", () => {
 
   it("says so where the file restricts nothing at all, and does not suggest what would be refused as well", () => {
     const text = "model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k}}]\ngeneral_settings: {master_key: os.environ/MASTER}\n";
-    expect(errorsOf(load(text, ["max_parallel_reqests"]))).toEqual(["--accept-unenforced:0: `max_parallel_reqests` is no restriction of this file, which has none that would have to be accepted"]);
+    expect(errorsOf(load(text, ["blocked_user_lst"]))).toEqual(["--accept-unenforced:0: `blocked_user_lst` is no restriction of this file, which has none that would have to be accepted"]);
   });
 
   it("only warns of a restriction that the build knows and the file does not switch on, so that one command serves several files", () => {
-    const result = load(restricting, ["mock_response", "max_parallel_requests", "mock_timeout", "general_settings.allowed_ips"]);
+    const result = load(restricting, ["mock_response", "blocked_user_list", "mock_timeout", "general_settings.allowed_ips"]);
     expect(errorsOf(result)).toEqual([]);
     const warned = result.ok ? result.config.warnings.filter(({ file }) => file === "--accept-unenforced").map(({ message }) => message) : [];
     expect(warned).toEqual([expect.stringContaining("`mock_timeout`"), expect.stringContaining("`general_settings.allowed_ips`")]);

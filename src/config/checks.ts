@@ -66,7 +66,8 @@ function isDiscoverable(name: string): boolean {
   return /claude|anthropic/i.test(name);
 }
 
-function isServed(name: string, config: { readonly models: readonly ModelConfig[]; readonly modelAliases: ReadonlyMap<string, unknown> }): boolean {
+/** Whether some model, alias or pattern answers to a name. */
+export function isServed(name: string, config: { readonly models: readonly ModelConfig[]; readonly modelAliases: ReadonlyMap<string, unknown> }): boolean {
   return config.modelAliases.has(name) || config.models.some((model) => matchesPattern(model.name, name) || model.aliases.includes(name));
 }
 

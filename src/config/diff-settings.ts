@@ -15,6 +15,12 @@ const keys: Readonly<Record<string, string>> = {
   "routing.retry_budget.tokens_per_call": "routing.retry_budget.per_call",
   "routing.circuit.is_enabled": "routing.circuit.enabled",
   "routing.circuit.failures_max": "routing.circuit.failures",
+  "routing.circuit.failure_rate_max": "routing.circuit.failure_rate",
+  "routing.circuit.calls_min": "routing.circuit.min_calls",
+  "routing.fallbacks.failure": "routing.default_fallbacks",
+  "routing.fallbacks.context_window": "routing.default_context_window_fallbacks",
+  "routing.fallbacks.content_policy": "routing.default_content_policy_fallbacks",
+  "routing.falls_back_in_sessions": "routing.fall_back_in_sessions",
   "spending.failover_price_max_ppm": "spending.failover_price_max",
   "spending.counts_client_credentials": "spending.count_client_credentials",
   "logging.requests": "logging.requests",
@@ -36,7 +42,7 @@ export function settingsOf(config: GatewayConfig): ReadonlyMap<string, unknown> 
 
 /** Keys say no unit: durations have theirs in the value. */
 function keyOf(path: string): string {
-  const plain = path.replace(/_ms$/, "");
+  const plain = path.replace(/_ms$/, "").replace("_max_by_class.", "_by_class.");
   return keys[plain] ?? plain;
 }
 

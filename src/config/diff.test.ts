@@ -37,13 +37,13 @@ describe("what changes", () => {
     ]);
     expect(texts(models(`{name: "claude-*", provider: two}, ${opus}`), models('{name: "claude-*", provider: two}'))).toEqual(["Model claude-opus-5-5 is gone: who asks for it gets claude-*, served by two."]);
     expect(texts(models(`{name: "claude-*", provider: two}, ${opus}`), models(opus))).toEqual(["Model claude-* is gone: who asks for it is refused."]);
-    expect(texts(models("{name: big, provider: one, aliases: [best]}"), models('{name: big, provider: one, aliases: [most], strategy: weighted, fallbacks: ["claude-*"], cache_affinity: false, access_groups: [g]}'))).toEqual([
+    expect(texts(models("{name: big, provider: one, aliases: [best]}, {name: small, provider: one}"), models("{name: big, provider: one, aliases: [most], strategy: weighted, fallbacks: [small], cache_affinity: false, access_groups: [g]}, {name: small, provider: one}"))).toEqual([
       "Model big can be asked for as most.",
       "Model big is no longer called best: who asks for it is refused.",
       "Model big is in the access groups g instead of none: keys whose rights name one of them may use it or not accordingly.",
       "Calls for big are spread by weighted instead of listed.",
       "Sessions of big no longer stay where their prompt cache is warm.",
-      "When every target has failed, calls for big go on at claude-* instead of none.",
+      "When every target has failed, calls for big go on at small instead of none.",
     ]);
     expect(texts(models(`{name: "claude-*", provider: one}, {name: "*-latest", provider: two}`), models(`{name: "*-latest", provider: two}, {name: "claude-*", provider: one}`))).toEqual(["The order of the models is another; of patterns that fit equally well the first one counts."]);
   });
@@ -54,10 +54,11 @@ describe("what changes", () => {
     expect(texts(targets(one), targets(one, two))).toEqual(["Calls for claude-* may go to two."]);
     expect(texts(targets(one, two), targets(two))).toEqual(["Calls for claude-* no longer go to one."]);
     expect(texts(targets(one, two), targets(two, one))).toEqual(["Targets of claude-* stand in another order: two, then one."]);
-    expect(texts(targets(one), targets("{id: a, provider: one, weight: 3, priority: 2, tags: [ci], prices: {input: 3}, price_model: claude-opus-4-8, headers: {x-a: b}, timeouts: {idle: 1s}}"))).toEqual([
+    expect(texts(targets(one), targets("{id: a, provider: one, weight: 3, priority: 2, tags: [ci], max_input_tokens: 200000, prices: {input: 3}, price_model: claude-opus-4-8, headers: {x-a: b}, timeouts: {idle: 1s}}"))).toEqual([
       "Target one has priority 2 instead of 1 (model claude-*).",
       "Target one has weight 3 instead of 1 (model claude-*).",
       "Target one has the tags ci instead of none (model claude-*).",
+      "Target one takes prompts of up to 200000 tokens instead of any length (model claude-*).",
       "Target one is charged at the price of claude-opus-4-8 (model claude-*).",
       "Target one costs $3 input per million tokens instead of the price book's prices (model claude-*).",
       "Target one has other added headers (model claude-*).",
@@ -106,6 +107,11 @@ describe("what changes", () => {
     ["routing: {failover_time: 5s}", "routing.failover_time is 5s instead of 1m."],
     ["routing: {hold_events: 1s}", "routing.hold_events is 1s instead of 2s."],
     ["routing: {circuit: {failures: 9}}", "routing.circuit.failures is 9 instead of 5."],
+    ["routing: {circuit: {failures_by_class: {timeout: 2}}}", "routing.circuit.failures_by_class.timeout is 2 instead of not set."],
+    ["routing: {retries_by_class: {timeout: 2}}", "routing.retries_by_class.timeout is 2 instead of not set."],
+    ["routing: {circuit: {failure_rate: 0.25}}", "routing.circuit.failure_rate is 0.25 instead of 0.5."],
+    ['routing: {default_fallbacks: ["claude-x"]}', "routing.default_fallbacks is claude-x instead of none."],
+    ["routing: {fall_back_in_sessions: true}", "routing.fall_back_in_sessions is true instead of false."],
     ["store: {sync: full}", "store.sync is full instead of normal."],
     ['egress: {proxy: "http://u:canary-pw@p:3128"}', "egress.proxy is another."],
   ])("of the setting %s is told under its key", (more, text) => {

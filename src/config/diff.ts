@@ -92,11 +92,16 @@ function diffTarget(was: TargetConfig, is: TargetConfig, publicName: string): re
   if (was.priority !== is.priority) texts.push(`Target ${place} has priority ${is.priority} instead of ${was.priority}`);
   if (was.weight !== is.weight) texts.push(`Target ${place} has weight ${is.weight} instead of ${was.weight}`);
   if (!isSame(was.tags, is.tags)) texts.push(`Target ${place} has the tags ${listed(is.tags)} instead of ${listed(was.tags)}`);
+  if (was.inputTokensMax !== is.inputTokensMax) texts.push(`Target ${place} takes prompts of ${lengthText(is.inputTokensMax)} instead of ${lengthText(was.inputTokensMax)}`);
   if (was.credential !== is.credential) texts.push(is.credential === "client" ? `Target ${place} is called with the callers' own logins` : `Target ${place} is called with the gateway's credential instead of the callers'`);
   if (was.priceModel !== is.priceModel) texts.push(`Target ${place} is charged at the price of ${is.priceModel ?? is.model}`);
   if (!isSame(was.price, is.price)) texts.push(`Target ${place} costs ${priceText(is.price)} instead of ${priceText(was.price)}`);
   for (const [member, word] of [["headers", "added headers"], ["timeouts", "time limits"]] as const) if (!isSame(was[member], is[member])) texts.push(`Target ${place} has other ${word}`);
   return texts;
+}
+
+function lengthText(tokensMax: number | undefined): string {
+  return tokensMax === undefined ? "any length" : `up to ${tokensMax} tokens`;
 }
 
 function diffAliases(before: GatewayConfig, after: GatewayConfig): readonly ConfigChange[] {

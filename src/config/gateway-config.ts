@@ -148,8 +148,10 @@ export interface TargetConfig {
   readonly priority: number;
   /** Share under `weighted`, ≥ 0; one of 0 serves only when no other can. */
   readonly weight: number;
-  /** For callers that ask for one of them; a target with tags serves no others where tag routing is on, unless it has the tag `default`. */
+  /** For callers that ask for one of them, where tag routing is on. */
   readonly tags: readonly string[];
+  /** Calls whose prompt is likely to be longer go elsewhere, where there is an elsewhere. */
+  readonly inputTokensMax: number | undefined;
 }
 
 /** How failures are met. */
@@ -158,6 +160,8 @@ export interface RoutingConfig {
   readonly attemptsMax: number;
   /** Times that one target is tried again after a failure that may pass, when no other is left. */
   readonly retriesMax: number;
+  /** The same after failures of one class. */
+  readonly retriesMaxByClass: ReadonlyMap<FailureClass, number>;
   /** From admission on, in which a further attempt may begin, milliseconds. */
   readonly failoverMs: number;
   /** How long the start of a stream is held for an error in place of content, milliseconds; 0: not at all. */
@@ -283,10 +287,11 @@ export const defaultTimeouts: TimeoutsConfig = {
 export const noFallbacks: Fallbacks = { failure: [], contextWindow: [], contentPolicy: [] };
 /** A model and a target about whose routing nothing is written. */
 export const plainModel: Pick<ModelConfig, "strategy" | "hasAffinity" | "fallbacks"> = { strategy: "listed", hasAffinity: true, fallbacks: noFallbacks };
-export const plainTarget: Pick<TargetConfig, "priority" | "weight" | "tags"> = { priority: 1, weight: 1, tags: [] };
+export const plainTarget: Pick<TargetConfig, "priority" | "weight" | "tags" | "inputTokensMax"> = { priority: 1, weight: 1, tags: [], inputTokensMax: undefined };
 export const defaultRouting: RoutingConfig = {
   attemptsMax: 4,
   retriesMax: 0,
+  retriesMaxByClass: new Map(),
   failoverMs: 60_000,
   holdEventsMs: 2_000,
   retryBudget: { tokensPerCall: 0.1, burst: 10 },

@@ -41,10 +41,10 @@ function hasLimits({ max }: LimitRule): boolean {
 }
 
 /** @param sections of the file, by name */
-export function readProxyLimits({ general, router }: { readonly general: Field | undefined; readonly router: Field | undefined }, context: LoadContext): readonly LimitRule[] {
+export function readProxyLimits({ general, router, library }: { readonly general: Field | undefined; readonly router: Field | undefined; readonly library: Field | undefined }, context: LoadContext): readonly LimitRule[] {
   const places: readonly (readonly [Field | undefined, string])[] = [
     [member(general, "global_max_parallel_requests"), "global"],
-    [member(general, "max_parallel_requests") ?? member(router, "default_max_parallel_requests"), "target:*"],
+    [member(general, "max_parallel_requests") ?? member(library, "max_parallel_requests") ?? member(router, "default_max_parallel_requests"), "target:*"],
   ];
   return places.flatMap(([field, scope]) => {
     const parallelRequests = readCount(field, context);

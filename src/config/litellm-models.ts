@@ -1,7 +1,9 @@
 /** Entries of LiteLLM's `model_list` to models and the upstreams they share. */
 import { headerNameFault } from "../kernel/header-rules.ts";
-import type { MapNode, Node, Path } from "./document.ts";
+import type { MapNode } from "./document.ts";
 import { plainModel, plainTarget, type ModelConfig, type PriceOverride, type ProviderConfig, type TargetConfig, type TimeoutsConfig } from "./gateway-config.ts";
+import type { Budget } from "../ledger/budget.ts";
+import { readBudget } from "./litellm-budgets.ts";
 import type { LimitRule } from "../limits/limit-rules.ts";
 import { readLent, type Lender } from "./litellm-lent.ts";
 import { readEntryLimits } from "./litellm-limits.ts";
@@ -16,63 +18,97 @@ import type { LoadContext } from "./sections.ts";
 import { targetId } from "./target-id.ts";
 import { headerValue } from "./values.ts";
 
-/** Models in file order, and for each its position in `model_list`. */
+/** Models in the order of their first entries. */
 export interface LiteLlmModels {
   readonly models: readonly ModelConfig[];
-  readonly modelIndexes: readonly number[];
+  /** Position of a model's first entry in `model_list`. */
+  readonly placeOf: (model: ModelConfig) => number;
   readonly providers: ReadonlyMap<string, ProviderConfig>;
   readonly lent: ReadonlyMap<string, ModelConfig>;
-  /** Of the entries that serve. */
+  /** Of single entries. */
   readonly limits: readonly LimitRule[];
+  readonly budgets: readonly Budget[];
 }
 
 interface Scope extends PlaceScope {
   /** `credential_values` by `credential_name`. */
   readonly credentials: ReadonlyMap<string, Field>;
   readonly ids: Set<string>;
+  /** `router_settings.enable_pre_call_checks`. */
+  readonly checksLength: boolean;
 }
 
 /**
  * @param context `env` holds the file's own variables already
  * @param keyHeader `litellm_key_header_name`, where it names a header
  */
-export function readModelList(root: MapNode, context: LoadContext, { schemas, keyHeader }: { readonly schemas: ProviderSchemas; readonly keyHeader: Field | undefined }): LiteLlmModels {
+export function readModelList(root: MapNode, context: LoadContext, { schemas, keyHeader, checksLength }: { readonly schemas: ProviderSchemas; readonly keyHeader: Field | undefined; readonly checksLength: boolean }): LiteLlmModels {
   const { report } = context;
   const read = createFieldReader(context.env, report);
-  const scope: Scope = { root, context, read, schemas, credentials: readCredentials(root, context, read), providers: new Map(), providerNames: new Map(), ids: new Set() };
-  const models: ModelConfig[] = [];
-  const modelIndexes: number[] = [];
+  const scope: Scope = { root, context, read, schemas, credentials: readCredentials(root, context, read), providers: new Map(), providerNames: new Map(), ids: new Set(), checksLength };
+  const groups = new Map<string, Group>();
   const lenders: Lender[] = [];
   const limits: LimitRule[] = [];
+  const budgets: Budget[] = [];
   const list = root.entries.get("model_list")?.value;
   const isNone = list === undefined || (list.kind === "scalar" && list.value === null);
   if (!isNone && list.kind !== "list") report.fail(list.place, ["model_list"], "must be a list: begin each model with `- `");
   const items = list?.kind === "list" ? list.items : [];
-  const seen = new Map<string, { count: number; readonly second: { node: Node; path: Path }[] }>();
   for (const [index, node] of items.entries()) {
     const entry = readEntry({ node, path: ["model_list", index] }, scope);
     if (entry === undefined) continue;
     const lender = lenderOf(entry, scope);
     if (lender !== undefined) lenders.push(lender);
-    const known = seen.get(entry.name);
-    if (known !== undefined) {
-      known.count += 1;
-      known.second.push(entry.nameField);
-      continue;
-    }
-    seen.set(entry.name, { count: 1, second: [] });
+    const group = groups.get(entry.name) ?? { index, entries: [], targets: [] };
+    groups.set(entry.name, group);
     const target = buildTarget(entry, scope);
-    models.push({ name: entry.name, aliases: [], accessGroups: read.texts(member(entry.info, "access_groups")), targets: [target], ...plainModel });
+    group.entries.push(entry);
+    group.targets.push(target);
     limits.push(...readEntryLimits({ name: entry.name, targetId: target.id, param: (name) => entry.param(name) }, context));
-    modelIndexes.push(index);
+    budgets.push(...readBudget({ amount: entry.param("max_budget"), duration: entry.param("budget_duration"), id: `target ${target.id}`, scope: `target:${target.id}` }, context));
   }
-  for (const { count, second } of seen.values()) {
-    const [place] = second;
-    if (place !== undefined) report.warn(place.node.place, place.path, `${shown(place.node)} has ${count} entries: the first serves, and requests are not spread over the others yet`);
-  }
+  const models = [...groups].map(([name, { entries, targets }]): ModelConfig => {
+    const accessGroups = [...new Set(entries.flatMap(({ info }) => read.texts(member(info, "access_groups"))))];
+    return { name, aliases: [], accessGroups, targets: withOrder(targets, entries, scope), ...plainModel };
+  });
   const lent = readLent(root, lenders, { ...scope, keyHeader });
   if (items.length === 0 && lent.size === 0 && (isNone || list.kind === "list")) report.fail(list?.place ?? root.place, ["model_list"], "is empty: name at least one model");
-  return { models, modelIndexes, providers: scope.providers, lent, limits };
+  const places = new Map([...groups.values()].map(({ index, targets }) => [targets[0]!.id, index]));
+  return { models, placeOf: ({ targets }) => places.get(targets[0]!.id) ?? 0, providers: scope.providers, lent, limits, budgets };
+}
+
+/** Entries of one name. */
+interface Group {
+  /** Of the first one. */
+  readonly index: number;
+  readonly entries: ModelEntry[];
+  readonly targets: TargetConfig[];
+}
+
+/**
+ * Who is tried first, and how often. Shares are by `weight`, else by `rpm` or `tpm`, whichever some entry has, and those without it are
+ * the last resort; entries without an `order` come after those with one (BerriAI/litellm, `router_strategy/simple_shuffle.py`, checked 2026-11).
+ */
+function withOrder(targets: readonly TargetConfig[], entries: readonly ModelEntry[], scope: Scope): readonly TargetConfig[] {
+  const measure = ["weight", "rpm", "tpm"].find((name) => entries.some((entry) => entry.param(name) !== undefined));
+  // Limits are complained about where they are read as such.
+  const shareOf = (field: Field | undefined): number => (measure === "weight" ? readNumber(field, scope) : Number(scope.read.text(field) ?? 0) || 0) ?? 0;
+  const orders = entries.map((entry) => readNumber(entry.param("order"), scope));
+  const last = Math.max(0, ...orders.map((order) => order ?? 0)) + 1;
+  const hasOrder = orders.some((order) => order !== undefined);
+  return targets.map((target, index) => ({
+    ...target,
+    priority: hasOrder ? (orders[index] ?? last) : target.priority,
+    weight: measure === undefined ? target.weight : shareOf(entries[index]!.param(measure)),
+  }));
+}
+
+function readNumber(field: Field | undefined, { read, context }: Scope): number | undefined {
+  const text = read.text(field);
+  if (field === undefined || text === undefined) return undefined;
+  const value = /^\d{1,12}(?:\.\d{1,12})?$|^\.\d{1,12}$/.test(text) ? Number(text) : undefined;
+  if (value === undefined) context.report.fail(field.node.place, field.path, "must be a number of at least 0");
+  return value;
 }
 
 /** An entry whose login serves the paths of its cloud as well; undefined, after a remark, where there are none. */
@@ -85,7 +121,6 @@ function lenderOf(entry: ModelEntry, scope: Scope): Lender | undefined {
     context.report.warn(field.node.place, field.path, "lends nothing here: only Bedrock and Vertex AI have paths of their own for names that `model_list` does not have");
     return undefined;
   }
-  // Of a second entry with the name of another, this is all that counts.
   const { provider, address } = providerOf({ row, model, param: (name) => entry.param(name), place: entry.paramsField }, scope);
   return { kind: row.kind, field, provider, address, headers: readHeaders(entry.param("extra_headers"), scope), timeouts: readTimeouts(entry, read) };
 }
@@ -207,8 +242,8 @@ function buildTarget(entry: ModelEntry, scope: Scope): TargetConfig {
   const { provider: row, model } = entry.upstream;
   const { provider, address } = providerOf({ row, model, param: (name) => entry.param(name), place: entry.paramsField }, scope);
   const idField = member(entry.info, "id");
-  const id = read.text(idField) ?? targetId([entry.name, row.kind, model, address]);
-  if (ids.has(id) && idField !== undefined) report.fail(idField.node.place, idField.path, "another entry has this id already");
+  const id = read.text(idField) ?? freeId([entry.name, row.kind, model, address], ids);
+  if (ids.has(id)) report.fail(idField!.node.place, idField!.path, "another entry has this id already");
   ids.add(id);
   const baseModel = read.text(member(entry.info, "base_model"));
   return {
@@ -221,7 +256,17 @@ function buildTarget(entry: ModelEntry, scope: Scope): TargetConfig {
     headers: readHeaders(entry.param("extra_headers"), scope),
     timeouts: readTimeouts(entry, read),
     ...plainTarget,
+    tags: read.texts(entry.param("tags")),
+    inputTokensMax: scope.checksLength ? readNumber(member(entry.info, "max_input_tokens"), scope) : undefined,
   };
+}
+
+/** Entries that differ in nothing but their login are told apart by their order. */
+function freeId(parts: readonly string[], ids: ReadonlySet<string>): string {
+  for (let count = 1; ; count++) {
+    const id = targetId(count === 1 ? parts : [...parts, String(count)]);
+    if (!ids.has(id)) return id;
+  }
 }
 
 function readPrices(entry: ModelEntry, read: FieldReader): PriceOverride | undefined {
@@ -238,8 +283,9 @@ function readPrices(entry: ModelEntry, read: FieldReader): PriceOverride | undef
 
 function readTimeouts(entry: ModelEntry, read: FieldReader): Partial<TimeoutsConfig> {
   const plain = read.seconds(entry.param("timeout"));
-  const stream = read.seconds(entry.param("stream_timeout")) ?? plain;
-  return { ...(plain === undefined ? {} : { firstBytePlainMs: plain }), ...(stream === undefined ? {} : { firstByteStreamMs: stream }) };
+  const stream = read.seconds(entry.param("ttft_timeout")) ?? read.seconds(entry.param("stream_timeout")) ?? plain;
+  const idle = read.seconds(entry.param("stream_idle_timeout"));
+  return { ...(plain === undefined ? {} : { firstBytePlainMs: plain }), ...(stream === undefined ? {} : { firstByteStreamMs: stream }), ...(idle === undefined ? {} : { idleMs: idle }) };
 }
 
 function readHeaders(field: Field | undefined, { read, context: { report } }: Scope): ReadonlyMap<string, string> {

@@ -137,7 +137,6 @@ describe("a LiteLLM file", () => {
     ["general_settings", "allowed_ips: [10.0.0.1]"],
     ["general_settings", "enable_jwt_auth: true"],
     ["general_settings", "enforced_params: [user]"],
-    ["litellm_settings", "max_parallel_requests: 3"],
   ])("does not start with %s.%s", (section, setting) => {
     const text = `model_list: [{model_name: claude-x, litellm_params: {model: anthropic/claude-x, api_key: k}}]\n${section}:\n  master_key: os.environ/MASTER\n  ${setting}\n`;
     const result = load(text, env);
@@ -155,12 +154,6 @@ describe("a LiteLLM file", () => {
     const result = load("model_list:\n  - {model_name: a, litellm_params: {model: cohere/x}}\n  - {model_name: b, litellm_params: {model: anthropic/claude-x, api_key: os.environ/NOT_THERE}}\ngeneral_settings: {master_key: sk-1234}\n", {});
     expect(result.ok ? [] : result.errors.map(({ line }) => line)).toEqual([2, 3, 4]);
     expect(JSON.stringify(result)).not.toContain("sk-1234");
-  });
-
-  it("lets the first of several entries of one name serve, and says so", () => {
-    const made = config(`model_list:\n  - {model_name: claude-x, litellm_params: {model: anthropic/claude-one, api_key: k}}\n  - {model_name: claude-x, litellm_params: {model: anthropic/claude-two, api_key: k}}\n${master}`, env);
-    expect(made.models.filter(({ name }) => name === "claude-x").flatMap(({ targets }) => targets.map(({ model }) => model))).toEqual(["claude-one"]);
-    expect(made.warnings.some(({ line }) => line === 3)).toBe(true);
   });
 
   it("reads includes, credentials by name and its own environment variables", () => {

@@ -9,8 +9,9 @@ import { interpolate } from "./interpolate.ts";
 import { unknownKey } from "./issues.ts";
 import { mergeIncludes } from "./litellm-include.ts";
 import { readProxyLimits } from "./litellm-limits.ts";
-import { readProxyBudget } from "./litellm-budgets.ts";
+import { readProviderBudgets, readProxyBudget } from "./litellm-budgets.ts";
 import { readModelList } from "./litellm-models.ts";
+import { readRouting, readTimeouts, withFallbacks, withRouting } from "./litellm-routing.ts";
 import { createFieldReader, isTrue, member, sectionOf, type Field } from "./litellm-values.ts";
 import { createKeyJudge } from "./litellm-verdicts.ts";
 import { reportDowngrades, type Draft } from "./native.ts";
@@ -56,7 +57,10 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
   const { sections, budgets, spending, routing, rateLimits } = readExtension(merged, context);
   const keyHeaderField = member(general, "litellm_key_header_name");
   const keyHeader = readKeyHeader(keyHeaderField, context);
-  const { models, modelIndexes, providers, lent, limits } = readModelList(merged, context, { schemas: options.schemas, keyHeader: keyHeader === undefined ? undefined : keyHeaderField });
+  const list = readModelList(merged, context, { schemas: options.schemas, keyHeader: keyHeader === undefined ? undefined : keyHeaderField, checksLength: isTrue(member(router, "enable_pre_call_checks")?.node) });
+  const { providers, lent, limits } = list;
+  const modelAliases = readAliases(member(router, "model_group_alias"), context);
+  const { models, fallbacks } = withRouting({ models: list.models, modelAliases }, { router, library }, context);
   const sizeField = member(general, "max_request_size_mb");
   const size = read.text(sizeField);
   const bodyBytesMax = size === undefined ? sections.limits.bodyBytesMax : Math.round(Number(size) * 1024 * 1024);
@@ -69,16 +73,17 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
     providers,
     models,
     lent,
-    modelAliases: readAliases(member(router, "model_group_alias"), context),
-    budgets: [...readProxyBudget(library, context), ...budgets],
+    modelAliases,
+    timeouts: { ...sections.timeouts, ...readTimeouts({ router, library }, context) },
+    budgets: [...readProxyBudget(library, context), ...readProviderBudgets(router, providers, context), ...list.budgets, ...budgets],
     spending,
-    routing,
+    routing: readRouting({ router, library }, withFallbacks(routing, fallbacks), context),
     // LiteLLM's own total has them in.
-    rateLimits: { countsCacheReads: rateLimits.countsCacheReads ?? true, rules: [...readProxyLimits({ general, router }, context), ...limits, ...rateLimits.rules] },
+    rateLimits: { countsCacheReads: rateLimits.countsCacheReads ?? true, rules: [...readProxyLimits({ general, router, library }, context), ...limits, ...rateLimits.rules] },
     prices: { multiplierPpm: 1_000_000n, overrides: new Map() },
   };
   if (report.errors().length === 0) reportDowngrades(budgets, draft, { root: merged, base: ["tollgate"], report });
-  return { draft, found: judge.finish(), merged, modelIndexes };
+  return { draft, found: judge.finish(), merged, modelIndexes: models.map(list.placeOf) };
 }
 
 /** `include` is gone from the merged file, but it is a key that the table should show. */

@@ -1,4 +1,5 @@
 /** One entry of `models` to the form the router reads, with the rules a schema cannot say: names, patterns, references. */
+import type { LimitRule } from "../limits/limit-rules.ts";
 import { nodeAt, placeAt, type MapNode, type Path } from "./document.ts";
 import { plainTarget, type ModelConfig, type PriceOverride, type TargetConfig, type TimeoutsConfig } from "./gateway-config.ts";
 import { remarksOf } from "./issues.ts";
@@ -20,10 +21,12 @@ export interface ModelScope {
   readonly names: Map<string, string>;
   /** Ids so far, with the path of each. */
   readonly targetIds: Map<string, string>;
+  /** Of targets so far. */
+  readonly limits: LimitRule[];
 }
 
 const modelSchema = configSchema.shape.models.unwrap().element;
-const targetKeys = ["id", "provider", "model", "credential", "price_model", "headers", "timeouts", "priority", "weight", "tags"] as const;
+const targetKeys = ["id", "provider", "model", "credential", "price_model", "headers", "timeouts", "priority", "weight", "tags", "limits", "max_input_tokens"] as const;
 
 /** @returns undefined, after complaints, when the entry does not fit the schema */
 export function buildModel(value: unknown, index: number, scope: ModelScope): ModelConfig | undefined {
@@ -73,8 +76,8 @@ function targetsOf(model: NativeModel, path: Path, { root, report, providers }: 
     report.fail(placeAt(root, path), [...path, "provider"], `is required; known here: ${[...providers].join(", ") || "none, add one under `providers`"}`);
     return [];
   }
-  const { id, credential, price_model, headers, timeouts, priority, weight, tags } = model;
-  return [{ target: { id, provider: model.provider, model: model.model, credential, price_model, prices: undefined, headers, timeouts, priority, weight, tags }, targetPath: path }];
+  const { id, credential, price_model, headers, timeouts, priority, weight, tags, limits, max_input_tokens } = model;
+  return [{ target: { id, provider: model.provider, model: model.model, credential, price_model, prices: undefined, headers, timeouts, priority, weight, tags, limits, max_input_tokens }, targetPath: path }];
 }
 
 function buildTarget(model: NativeModel, target: NativeTarget, path: Path, scope: ModelScope): TargetConfig {
@@ -97,6 +100,7 @@ function buildTarget(model: NativeModel, target: NativeTarget, path: Path, scope
   const holder = scope.targetIds.get(id);
   if (holder !== undefined) report.fail(placeAt(root, target.id === undefined ? path : [...path, "id"]), path, target.id === undefined ? `is the same as ${holder}; give one of them an \`id\` if that is meant` : `${holder} has this id already`);
   scope.targetIds.set(id, path.length === 2 ? `models[${path[1]}]` : `models[${path[1]}].targets[${path[3]}]`);
+  if (target.limits !== undefined && Object.keys(target.limits).length > 0) scope.limits.push({ scope: `target:${id}`, max: target.limits });
   return {
     id,
     provider: target.provider,
@@ -109,6 +113,7 @@ function buildTarget(model: NativeModel, target: NativeTarget, path: Path, scope
     priority: target.priority ?? plainTarget.priority,
     weight: target.weight ?? plainTarget.weight,
     tags: target.tags,
+    inputTokensMax: target.max_input_tokens,
   };
 }
 

@@ -1,4 +1,5 @@
 /** `tollgate.yaml` to a configuration. Each section, provider and model is checked by itself, so that one fault hides no other. */
+import type { LimitRule } from "../limits/limit-rules.ts";
 import { Secret } from "../kernel/secret.ts";
 import { adminKeyFault, downgradeFaults } from "./checks.ts";
 import { keyPlaceAt, nodeAt, placeAt, plainValue, type MapNode, type Path } from "./document.ts";
@@ -9,6 +10,7 @@ import { buildProvider, impliedProvider, withFullPaths, type ProviderSchemas } f
 import type { Report } from "./report.ts";
 import { configSchema } from "./schema.ts";
 import { buildRouting } from "./routing.ts";
+import { checkRouting } from "./routing-checks.ts";
 import { buildSpending } from "./spending.ts";
 import { buildSections, checkSections, type LoadContext } from "./sections.ts";
 
@@ -30,13 +32,16 @@ export function readNative(root: MapNode, context: LoadContext, schemas: Provide
 
   const hasProviders = isWritten(root, "providers");
   const hasModels = isWritten(root, "models");
+  const limits: LimitRule[] = [];
   const isImplied = !hasProviders && !hasModels && report.errors().length === 0;
   const providers = isImplied ? impliedProviders(root, context, schemas) : readProviders(root, context, schemas);
-  const models = isImplied ? readImpliedModels(providers, root, context) : readModels(root, context, providers);
+  const models = isImplied ? readImpliedModels(providers, root, { context, limits }) : readModels(providers, root, { context, limits });
   if (models.length === 0 && report.errors().length === 0) {
     report.fail(keyPlaceAt(root, ["models"]), ["models"], "is empty: name at least one model, for instance `- {name: \"claude-*\", provider: anthropic}`");
   }
   if (report.errors().length === 0) reportDowngrades(file.budgets, { models, modelAliases: new Map() }, { root, base: [], report });
+  const routing = buildRouting(file.routing);
+  if (report.errors().length === 0) checkRouting({ models, routing }, root, report);
   return {
     ...sections,
     admin: { key: readAdminKey(file, root, context), mayInfer: false },
@@ -47,8 +52,8 @@ export function readNative(root: MapNode, context: LoadContext, schemas: Provide
     lent: new Map(),
     budgets: file.budgets,
     spending: buildSpending(file.spending, "all"),
-    routing: buildRouting(file.routing),
-    rateLimits: { countsCacheReads: file.rate_limits.countsCacheReads ?? false, rules: file.rate_limits.rules },
+    routing,
+    rateLimits: { countsCacheReads: file.rate_limits.countsCacheReads ?? false, rules: [...file.rate_limits.rules, ...limits] },
     prices: { multiplierPpm: file.prices.multiplier, overrides: new Map(Object.entries(file.prices.overrides)) },
   };
 }
@@ -99,14 +104,20 @@ function impliedProviders(root: MapNode, context: LoadContext, schemas: Provider
   return new Map([[name, buildProvider(name, name, settings, { root, path: ["providers", name], kindPath: ["providers", name] }, schemas, context.report)]]);
 }
 
-function readImpliedModels(providers: Providers, root: MapNode, context: LoadContext): readonly ModelConfig[] {
+/** What reading models needs, and where the limits of their targets go. */
+interface Reading {
+  readonly context: LoadContext;
+  readonly limits: LimitRule[];
+}
+
+function readImpliedModels(providers: Providers, root: MapNode, { context, limits }: Reading): readonly ModelConfig[] {
   const [provider] = providers.keys();
-  const scope: ModelScope = { root, report: context.report, providers: new Set(providers.keys()), withoutClientLogin: new Set(), names: new Map(), targetIds: new Map() };
+  const scope: ModelScope = { root, report: context.report, providers: new Set(providers.keys()), withoutClientLogin: new Set(), names: new Map(), targetIds: new Map(), limits };
   const model = buildModel({ name: "claude-*", provider }, 0, scope);
   return model === undefined ? [] : [model];
 }
 
-function readModels(root: MapNode, context: LoadContext, providers: Providers): readonly ModelConfig[] {
+function readModels(providers: Providers, root: MapNode, { context, limits }: Reading): readonly ModelConfig[] {
   const { report } = context;
   const node = root.entries.get("models")?.value;
   if (node === undefined || (node.kind === "scalar" && node.value === null)) return [];
@@ -115,7 +126,7 @@ function readModels(root: MapNode, context: LoadContext, providers: Providers): 
     return [];
   }
   const withoutClientLogin = new Set([...providers].flatMap(([name, provider]) => (provider === undefined || context.clientLoginKinds?.has(provider.kind) !== false ? [] : [name])));
-  const scope: ModelScope = { root, report, providers: new Set(providers.keys()), withoutClientLogin, names: new Map(), targetIds: new Map() };
+  const scope: ModelScope = { root, report, providers: new Set(providers.keys()), withoutClientLogin, names: new Map(), targetIds: new Map(), limits };
   return node.items.flatMap((item, index) => buildModel(plainValue(item), index, scope) ?? []);
 }
 

@@ -47,6 +47,11 @@ const rule = z.strictObject({ scope, ...members }).transform((own, context): Lim
   return { scope: own.scope, max };
 });
 
+/** What a target may have written at itself. */
+export const targetLimits = z
+  .strictObject({ requests_per_minute: members.requests_per_minute, tokens_per_minute: members.tokens_per_minute, input_tokens_per_minute: members.input_tokens_per_minute, output_tokens_per_minute: members.output_tokens_per_minute, parallel_requests: members.parallel_requests, open_streams: members.open_streams })
+  .transform((own) => Object.fromEntries(Object.entries(own).flatMap(([name, value]) => (value === undefined ? [] : [[kinds[name as keyof typeof kinds][0], value]]))) as LimitRule["max"]);
+
 /** The section. */
 export const rateLimits = z
   .strictObject({

@@ -1,6 +1,8 @@
 /** The section `routing`: how failures of places are met; and the members of models and targets by which one is chosen. */
 import { z } from "zod";
 import { defaultRouting, type FailureClass, type Fallbacks, type RoutingConfig, type RoutingStrategy } from "./gateway-config.ts";
+import { limitAmountMax } from "../kernel/bounds.ts";
+import { targetLimits } from "./rate-limits.ts";
 import { duration, flag, formatDuration, integer, multiplier, text } from "./values.ts";
 
 const defaults = defaultRouting;
@@ -12,6 +14,9 @@ const failureClasses = ["connect", "timeout", "rate_limit", "overloaded", "serve
 const strategies = ["listed", "weighted", "least-busy", "latency"] as const satisfies readonly RoutingStrategy[];
 
 const share = multiplier.refine((ppm) => ppm <= 1_000_000n, "must be a share from 0 to 1").transform((ppm) => Number(ppm) / 1_000_000);
+
+const byClass = (min: number, max: number, description: string) =>
+  z.partialRecord(z.enum(failureClasses, { error: `must be one of ${failureClasses.join(", ")}` }), integer(min, max)).default({}).meta({ title: "integer", description: `${description}: ${failureClasses.map((name) => `\`${name}\``).join(", ")}.` });
 
 /** Of a model. */
 export const choosing = {
@@ -35,12 +40,15 @@ export const chosen = {
     .optional()
     .meta({ title: "number", description: "Share of the calls under `weighted`; 0: only when no other can serve. Absent: 1." }),
   tags: names("For callers that ask for one of them, where `routing.tag_match` says so."),
+  limits: targetLimits.optional().meta({ description: "Limits of this target, as `rate_limits` with its `target:` would have them; calls that they have no room for go to the next one." }),
+  max_input_tokens: integer(1, limitAmountMax).optional().meta({ title: "integer", description: "Calls whose prompt is likely to be longer go to another target, where there is one." }),
 };
 
 export const routing = z
   .strictObject({
     attempts: count(defaults.attemptsMax, 20, 1, "Tries of one call at the most, over all targets and fallbacks."),
     retries: count(defaults.retriesMax, 10, 0, "How often a target is tried again, after a random wait, when no other is left. Clients such as Claude Code retry by themselves."),
+    retries_by_class: byClass(0, 10, "The same after single kinds of failure"),
     failover_time: wait(defaults.failoverMs, "After which no further try begins."),
     hold_events: z
       .union([z.literal([0, "0"]).transform(() => 0), duration], { error: "must be a duration such as `2s`, or 0" })
@@ -57,7 +65,7 @@ export const routing = z
       .strictObject({
         enabled: flag.prefault(defaults.circuit.isEnabled).meta({ title: "boolean", description: "Whether targets that fail are left alone for a while." }),
         failures: count(defaults.circuit.failuresMax, 1_000, 1, "Failures in a row that open it."),
-        failures_by_class: z.partialRecord(z.enum(failureClasses, { error: `must be one of ${failureClasses.join(", ")}` }), integer(1, 1_000)).default({}).meta({ title: "integer", description: `The same for single kinds of failure: ${failureClasses.map((name) => `\`${name}\``).join(", ")}.` }),
+        failures_by_class: byClass(1, 1_000, "The same for single kinds of failure"),
         failure_rate: share.prefault(String(defaults.circuit.failureRateMax)).meta({ title: "share", description: "Share of failures over `window` that opens it, from 0 to 1." }),
         window: wait(defaults.circuit.windowMs, "Over which that share is taken."),
         min_calls: count(defaults.circuit.callsMin, 1_000_000, 1, "Calls in the window below which the share says nothing."),
@@ -73,7 +81,7 @@ export const routing = z
     tag_match: z
       .enum(["off", "any", "all"], { error: "must be `off`, `any` or `all`" })
       .default(defaults.tagMatch)
-      .meta({ description: "Whether callers' tags decide which targets serve them, and how many of the tags a target must have. Targets without tags, and those with the tag `default`, serve callers without." }),
+      .meta({ description: "Whether callers' tags decide which targets serve them, and how many of the tags a target must have. Where none has them, and for callers without tags, targets with the tag `default` serve; without such, callers without tags have all." }),
   })
   .prefault({});
 
@@ -82,6 +90,7 @@ export function buildRouting(own: z.output<typeof routing>): RoutingConfig {
   return {
     attemptsMax: own.attempts,
     retriesMax: own.retries,
+    retriesMaxByClass: new Map(Object.entries(own.retries_by_class) as [FailureClass, number][]),
     failoverMs: own.failover_time,
     holdEventsMs: own.hold_events,
     retryBudget: { tokensPerCall: Number(budget.per_call) / 1_000_000, burst: budget.burst },

@@ -5,7 +5,7 @@
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { affinityKey } from "../routing/affinity-key.ts";
 import type { CircuitState } from "../routing/health.ts";
-import { matchesTags, orderTargets } from "../routing/order.ts";
+import { orderTargets, withTags } from "../routing/order.ts";
 import { circuitKey } from "../routing/state.ts";
 import { attributionOf } from "./attribution.ts";
 import type { Planned, PlannedTarget, Warmth } from "./exchange.ts";
@@ -15,6 +15,8 @@ import type { Services } from "./services.ts";
 export interface Ranked {
   readonly target: PlannedTarget;
   readonly state: CircuitState;
+  /** Another call is finding out whether it is well again. */
+  readonly isProbed: boolean;
   /** The session's prompt cache is warm there. */
   readonly isWarm: boolean;
 }
@@ -27,10 +29,11 @@ const longCacheMs = 60 * 60_000;
 export function choose(services: Services, planned: Planned): Planned {
   const { route, targets } = planned;
   const warmth = warmthOf(planned);
-  if (targets.length === 1 && route.targets.length === 1) return warmth === undefined ? planned : { ...planned, warmth };
-  const usable = withTags(planned);
-  const [preferred, ...others] = rank(services, { ...planned, targets: usable }, warmth).map(({ target }) => target);
+  const { circuit, tagMatch } = planned.exchange.snapshot.config.routing;
+  if (targets.length === 1 && route.targets.length === 1 && tagMatch === "off") return warmth === undefined ? planned : { ...planned, warmth };
+  const [preferred, ...others] = rank(services, { ...planned, targets: usable(services, planned) }, warmth).map(({ target }) => target);
   if (preferred === undefined) throw noTarget(planned);
+  services.routing.health.mayTry(circuitKey(preferred), circuit);
   return { ...planned, preferred, targets: [preferred, ...others], warmth };
 }
 
@@ -40,9 +43,9 @@ export function rank({ routing }: Services, { route, targets, exchange }: Planne
   const { circuit } = exchange.snapshot.config.routing;
   const warm = warmth === undefined ? undefined : affinity.find(warmth.key)?.targetId;
   const ranked = orderTargets(targets, route.model.strategy, { random: () => routing.random(), running: (id) => stats.running(id), firstEventMs: (id) => stats.firstEventMs(id) }).map(
-    (target): Ranked => ({ target, state: health.state(circuitKey(target), circuit), isWarm: target.target.id === warm }),
+    (target): Ranked => ({ target, state: health.state(circuitKey(target), circuit), isProbed: health.isProbed(circuitKey(target)), isWarm: target.target.id === warm }),
   );
-  const placeOf = ({ state, isWarm }: Ranked): number => (state === "open" ? 2 : isWarm ? 0 : 1);
+  const placeOf = ({ state, isProbed, isWarm }: Ranked): number => (state === "open" || isProbed ? 2 : isWarm ? 0 : 1);
   const waitOf = ({ target, state }: Ranked): number => (state === "open" ? (health.opensInMs(circuitKey(target)) ?? 0) : 0);
   return ranked.toSorted((a, b) => placeOf(a) - placeOf(b) || waitOf(a) - waitOf(b));
 }
@@ -58,12 +61,15 @@ function warmthOf({ route, facts, payload, exchange, principal, clientCredential
   return key === undefined ? undefined : { key, ttlMs: facts.costFacts(payload.bytes).hasOneHourCache ? longCacheMs : cacheMs };
 }
 
-/** Those whose tags the caller asked for. */
-function withTags({ exchange, principal, targets }: Planned): readonly PlannedTarget[] {
+/** Those that serve the caller's tags; of them those that take a prompt as long as this one, where there are any. */
+function usable(services: Services, { exchange, principal, targets, route, payload, facts }: Planned): readonly PlannedTarget[] {
   const { tagMatch } = exchange.snapshot.config.routing;
-  if (tagMatch === "off") return targets;
-  const { tags } = attributionOf(exchange.request.headers, principal);
-  return targets.filter(({ target }) => matchesTags(target.tags, tags, tagMatch));
+  const { sessionId, agentId, tags } = attributionOf(exchange.request.headers, principal);
+  const tagged = withTags(targets, tags, tagMatch);
+  if (tagged.every(({ target }) => target.inputTokensMax === undefined)) return tagged;
+  const { input, cacheRead } = services.estimates.tokens({ keyId: principal.keyId, sessionId, agentId, model: route.publicName, requestBytes: payload.bytes.length, openedAtMs: services.clock.now() }, facts.outputTokensMax);
+  const fitting = tagged.filter(({ target }) => input + cacheRead <= (target.inputTokensMax ?? Infinity));
+  return fitting.length === 0 ? tagged : fitting;
 }
 
 function noTarget({ facts }: Planned): GatewayError {

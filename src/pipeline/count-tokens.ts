@@ -10,6 +10,7 @@ import { buildRequest, forgoBeta } from "./attempt.ts";
 import { choose } from "./choose.ts";
 import { inClientsForm } from "./error-form.ts";
 import type { Exchange, Planned, PlannedTarget } from "./exchange.ts";
+import { isPassingFault } from "./first-content.ts";
 import { identify } from "./identify.ts";
 import { operatorWords } from "./operator-words.ts";
 import { takeTurn, type Turn } from "./limits.ts";
@@ -29,17 +30,7 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
   try {
     const planned = choose(services, plan(await receive(services, identify(services, exchange))));
     turn = takeTurn(services, planned);
-    const target = planned.targets[0]!;
-    exchange.report.provider = target.place.name;
-    exchange.report.targetId = target.target.id;
-    let count = await askFor(services, planned, target);
-    const { refused } = count;
-    if (refused !== undefined) {
-      if (!forgoBeta(services, planned, { plannedTarget: target, refusedBeta: refused.beta, loss: count.loss })) throw refused.fault;
-      count = await askFor(services, planned, target);
-      if (count.refused !== undefined) throw count.refused.fault;
-    }
-    const { reply, body: counted, loss, sentAt } = count;
+    const { reply, body: counted, loss, sentAt, target } = await countSomewhere(services, planned);
     const { headers: replyHeaders, added, body } = await inClientsForm(exchange.ingress, reply, counted);
     const readyAt = services.clock.monotonic();
     const headers = [...countHeaders({ status: reply.status, headers: replyHeaders }, target, exchange), ...added];
@@ -59,8 +50,45 @@ export async function handleCountTokens(services: Services, exchange: Exchange):
   }
 }
 
+/**
+ * The first target's answer, or where it fails the next one's. The model's circuits learn nothing of it: a place may count badly and answer well.
+ *
+ * @throws GatewayError the last one's fault
+ */
+async function countSomewhere(services: Services, planned: Planned): Promise<Counted> {
+  const { exchange, targets } = planned;
+  const { retryBudget } = services.routing;
+  retryBudget.call();
+  const mayGoOn = (index: number): boolean => index + 1 < Math.min(targets.length, exchange.snapshot.config.routing.attemptsMax) && exchange.ending.reason === undefined && retryBudget.take();
+  for (let index = 0; ; index++) {
+    const target = targets[index]!;
+    exchange.report.provider = target.place.name;
+    exchange.report.targetId = target.target.id;
+    try {
+      const count = await countAt(services, planned, target);
+      const { status } = count.reply;
+      if (status < 400 || target.place.provider.classify(status, target.target.credential === "client") !== "retryable" || !mayGoOn(index)) return count;
+    } catch (cause) {
+      const fault = asGatewayError(cause);
+      if (!isPassingFault(fault) || !mayGoOn(index)) throw fault;
+    }
+  }
+}
+
+/** @throws GatewayError when there is no reply, or none that may be passed on as it is */
+async function countAt(services: Services, planned: Planned, target: PlannedTarget): Promise<Counted> {
+  const count = await askFor(services, planned, target);
+  const { refused } = count;
+  if (refused === undefined) return count;
+  if (!forgoBeta(services, planned, { plannedTarget: target, refusedBeta: refused.beta, loss: count.loss })) throw refused.fault;
+  const without = await askFor(services, planned, target);
+  if (without.refused !== undefined) throw without.refused.fault;
+  return without;
+}
+
 /** One try, with its reply read whole. */
 interface Counted {
+  readonly target: PlannedTarget;
   readonly reply: UpstreamReply;
   readonly body: Buffer;
   readonly loss: readonly string[];
@@ -84,7 +112,7 @@ async function askFor(services: Services, planned: Planned, target: PlannedTarge
   const sentAt = services.clock.monotonic();
   const reply = await services.dialer.system("count_tokens", outbound, exchange.ending);
   const read = await readCount(reply, target, planned);
-  return { reply, loss, sentAt, ...(Buffer.isBuffer(read) ? { body: read, refused: undefined } : { body: Buffer.alloc(0), refused: read }) };
+  return { target, reply, loss, sentAt, ...(Buffer.isBuffer(read) ? { body: read, refused: undefined } : { body: Buffer.alloc(0), refused: read }) };
 }
 
 /** @throws GatewayError when the reply may not be passed on as it is */

@@ -2,7 +2,7 @@
  * What may still be tried for one call after a try has failed: the plan's other targets, the same one again, and models that step in.
  * Bounded by attempts, by time, and by the budget of retries, so that a place that is down is not kept down by those who wait for it.
  */
-import type { Fallbacks } from "../config/gateway-config.ts";
+import type { FailureClass, Fallbacks } from "../config/gateway-config.ts";
 import { circuitKey } from "../routing/state.ts";
 import { admitInstead, isTooDear, openNext } from "./admit.ts";
 import { choose } from "./choose.ts";
@@ -23,6 +23,8 @@ export interface Failed {
   readonly last: Try;
   /** The same target may do better in a while. */
   readonly isPassing: boolean;
+  /** What it tells of the place. */
+  readonly failure: FailureClass | undefined;
   /** How long it asks to be left alone, seconds. */
   readonly waitSeconds: number | undefined;
   /** The request was refused for something that other models may take; other places of this one would refuse it too. */
@@ -50,7 +52,8 @@ export function createCourse(services: Services, first: Admitted, turn: Turn | u
   const { clock, routing } = services;
   const { exchange } = first;
   const { config } = exchange.snapshot;
-  const { attemptsMax, failoverMs, retriesMax, fallbacksMax, circuit, fallsBackInSessions } = config.routing;
+  const { attemptsMax, failoverMs, retriesMax, retriesMaxByClass, fallbacksMax, circuit, fallsBackInSessions } = config.routing;
+  const retriesMost = Math.max(retriesMax, ...retriesMaxByClass.values());
   const startedAt = clock.monotonic();
   const isInSession = first.warmth !== undefined && routing.affinity.find(first.warmth.key)?.isConfirmed === true;
   let waiting: readonly PlannedTarget[] = first.targets.slice(1);
@@ -91,8 +94,8 @@ export function createCourse(services: Services, first: Admitted, turn: Turn | u
     }
   };
 
-  const retry = async ({ last, isPassing, waitSeconds }: Failed): Promise<Try | undefined> => {
-    if (!isPassing || retries >= retriesMax) return undefined;
+  const retry = async ({ last, isPassing, failure, waitSeconds }: Failed): Promise<Try | undefined> => {
+    if (!isPassing || retries >= ((failure === undefined ? undefined : retriesMaxByClass.get(failure)) ?? retriesMax)) return undefined;
     const waitMs = Math.max((waitSeconds ?? 0) * 1_000, routing.random() * Math.min(backoffMsMax, backoffMs * 2 ** retries));
     if (waitMs >= leftMs() || !routing.retryBudget.take()) return undefined;
     retries += 1;
@@ -119,7 +122,7 @@ export function createCourse(services: Services, first: Admitted, turn: Turn | u
     hasMore(refusedFor) {
       if (!mayGoOn()) return false;
       if (refusedFor !== undefined) return standIns(refusedFor).length > 0;
-      return waiting.some((target) => !isShut(target) || hasToken()) || (retries < retriesMax && hasToken()) || standIns("failure").length > 0;
+      return waiting.some((target) => !isShut(target) || hasToken()) || (retries < retriesMost && hasToken()) || standIns("failure").length > 0;
     },
     leaveOutDear({ opened }) {
       waiting = waiting.filter((other) => !isTooDear(services, admitted, other, opened.opening));

@@ -2,7 +2,9 @@
  * Stage 5: one try after the other until a reply is good enough for the client, and nothing but that loop. A fault of a place leads to
  * the next try; a fault of the request ends it, and so does success. A place that refuses one beta gets the request once more without it.
  */
+import type { FailureClass } from "../config/gateway-config.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
+import { circuitKey } from "../routing/state.ts";
 import { headerValue } from "../wire/headers.ts";
 import { attemptTarget, forgoBeta, type AttemptResult } from "./attempt.ts";
 import { closeAttempt, type Billing } from "./close.ts";
@@ -29,17 +31,18 @@ export async function failover(services: Services, first: Admitted, turn: Turn |
     const { admitted, target } = current;
     report(exchange, current, course);
     warm(services, current, "claim");
+    services.routing.health.dispatched(circuitKey(target));
     const result = await attemptTarget(services, admitted, target, current.opened);
     if (!isServed(result)) course.leaveOutDear(current);
     const judged = await look(services, current, result, course, faults);
     const { verdict } = judged;
-    note(services, current, judged);
+    const failure = note(services, current, judged);
     if (verdict.kind === "commit") return { ...admitted, ...verdict.result };
     faults.push(verdict.fault);
     const isOver = exchange.ending.reason !== undefined || (verdict.kind === "stop" && judged.refusedFor === undefined) || mustStop(result);
     closeFailed(services, exchange, judged, !isOver && course.hasMore(judged.refusedFor));
     if (isOver) throw verdict.fault;
-    const next = verdict.kind === "again" ? await withoutBeta() : await course.next({ last: current, isPassing: isPassingFault(verdict.fault), waitSeconds: waitOf(result, verdict.fault), refusedFor: judged.refusedFor });
+    const next = verdict.kind === "again" ? await withoutBeta() : await course.next({ last: current, isPassing: isPassingFault(verdict.fault), failure, waitSeconds: waitOf(result, verdict.fault), refusedFor: judged.refusedFor });
     if (next === undefined) throw verdict.kind === "again" || judged.refusedFor !== undefined ? verdict.fault : bestOf(faults);
     current = next;
 
@@ -110,14 +113,19 @@ function report(exchange: Exchange, { target }: Try, course: Course): void {
   exchange.report.targetId = target.target.id;
 }
 
-/** What circuits and affinity learn of a try. A caller who leaves tells nothing of the place. */
-function note(services: Services, current: Try, { result, verdict }: Judged): void {
+/** What circuits and affinity learn of a try. A caller who leaves tells nothing of the place. @returns what it tells of the place */
+function note(services: Services, current: Try, { result, verdict }: Judged): FailureClass | undefined {
   const { exchange } = current.admitted;
-  if (exchange.ending.reason !== undefined) return warm(services, current, "release");
+  if (exchange.ending.reason !== undefined) {
+    services.routing.health.giveUp(circuitKey(current.target));
+    warm(services, current, "release");
+    return undefined;
+  }
   const fault = verdict.kind === "commit" ? undefined : verdict.fault;
   const failure = failureOf(result, fault);
   noteOutcome(services, exchange, current.target, { failure, retryAfterSeconds: waitOf(result, fault) });
   warm(services, current, verdict.kind === "commit" && isServed(result) ? "confirm" : failure === undefined ? "keep" : "release");
+  return failure;
 }
 
 function warm({ routing: { affinity } }: Services, { admitted: { warmth }, target: { target } }: Try, act: "claim" | "confirm" | "release" | "keep"): void {

@@ -20,8 +20,14 @@ export interface CircuitView {
 /** Keys are the caller's choice. Where a configuration switches circuits off, only parking holds. */
 export interface TargetHealth {
   state(key: string, circuit: CircuitConfig): CircuitState;
-  /** Claims the probe of a circuit that is half open. */
+  /** Claims the probe of a circuit that is half open, for the moment until it is dispatched. */
   mayTry(key: string, circuit: CircuitConfig): boolean;
+  /** A call is on its way there; where the circuit is half open, it is the probe. */
+  dispatched(key: string): void;
+  /** Whether a probe is on its way, whose end the others wait for. */
+  isProbed(key: string): boolean;
+  /** A try ended without telling anything, as when its caller left. */
+  giveUp(key: string): void;
   success(key: string, circuit: CircuitConfig): void;
   failure(key: string, failureClass: FailureClass, circuit: CircuitConfig): void;
   /** @param untilAt monotonic */
@@ -35,8 +41,9 @@ export interface TargetHealth {
   onOpen(listener: (key: string) => void): void;
 }
 
-/** A probe that never ends frees its place. */
+/** A probe that never ends frees its place, and so does one that was never sent, as for want of money. */
 const probeMs = 60_000;
+const claimMs = 2_000;
 const cooldownFactorMax = 10;
 const bucketCount = 10;
 
@@ -48,7 +55,8 @@ interface Circuit {
   /** How often it has opened since the last success. */
   opened: number;
   parkedUntilAt: number;
-  probeAt: number;
+  /** Monotonic: how long others wait for the probe. */
+  probedUntilAt: number;
   /** Calls and failures of the last `windowMs`, by slices of it. */
   buckets: { slice: number; calls: number; failures: number }[];
 }
@@ -59,7 +67,7 @@ export function createTargetHealth(clock: Clock): TargetHealth {
   const listeners: ((key: string) => void)[] = [];
   const circuitOf = (key: string): Circuit => {
     let circuit = circuits.get(key);
-    if (circuit === undefined) circuits.set(key, (circuit = { failuresInRow: 0, lastFailure: undefined, openUntilAt: undefined, opened: 0, parkedUntilAt: -Infinity, probeAt: -Infinity, buckets: [] }));
+    if (circuit === undefined) circuits.set(key, (circuit = { failuresInRow: 0, lastFailure: undefined, openUntilAt: undefined, opened: 0, parkedUntilAt: -Infinity, probedUntilAt: -Infinity, buckets: [] }));
     return circuit;
   };
   const stateOf = ({ openUntilAt, parkedUntilAt }: Circuit): CircuitState => {
@@ -96,9 +104,21 @@ export function createTargetHealth(clock: Clock): TargetHealth {
       const state = stateOf(circuit);
       if (state !== "half-open") return state === "closed";
       const now = clock.monotonic();
-      if (now - circuit.probeAt < probeMs) return false;
-      circuit.probeAt = now;
+      if (circuit.probedUntilAt > now) return false;
+      circuit.probedUntilAt = now + claimMs;
       return true;
+    },
+    dispatched(key) {
+      const circuit = circuits.get(key);
+      if (circuit !== undefined && stateOf(circuit) === "half-open") circuit.probedUntilAt = clock.monotonic() + probeMs;
+    },
+    isProbed(key) {
+      const circuit = circuits.get(key);
+      return circuit !== undefined && stateOf(circuit) === "half-open" && circuit.probedUntilAt > clock.monotonic();
+    },
+    giveUp(key) {
+      const circuit = circuits.get(key);
+      if (circuit !== undefined) circuit.probedUntilAt = -Infinity;
     },
     success(key, { windowMs }) {
       const circuit = circuits.get(key);
@@ -107,7 +127,7 @@ export function createTargetHealth(clock: Clock): TargetHealth {
       circuit.failuresInRow = 0;
       circuit.openUntilAt = undefined;
       circuit.opened = 0;
-      circuit.probeAt = -Infinity;
+      circuit.probedUntilAt = -Infinity;
       bucketNow(circuit, windowMs).calls += 1;
     },
     failure(key, failureClass, config) {
@@ -118,7 +138,7 @@ export function createTargetHealth(clock: Clock): TargetHealth {
       bucket.calls += 1;
       bucket.failures += 1;
       const isProbe = circuit.openUntilAt !== undefined;
-      circuit.probeAt = -Infinity;
+      circuit.probedUntilAt = -Infinity;
       if (!config.isEnabled || (!isProbe && !isFailing(circuit, failureClass, config))) return;
       // Those that were on their way when it opened say nothing new.
       if (isProbe && stateOf(circuit) === "open") return;

@@ -64,10 +64,15 @@ function byKey<T>(targets: readonly T[], keyOf: (target: T) => number): readonly
     .map(({ target }) => target);
 }
 
-/** A caller without tags is served by targets without tags, and by those with the tag `default`; one with tags by targets that have them. */
-export function matchesTags(targetTags: readonly string[], askedTags: readonly string[], match: RoutingConfig["tagMatch"]): boolean {
-  if (match === "off") return true;
-  if (askedTags.length === 0) return targetTags.length === 0 || targetTags.includes("default");
-  if (targetTags.length === 0) return false;
-  return match === "any" ? askedTags.some((tag) => targetTags.includes(tag)) : askedTags.every((tag) => targetTags.includes(tag));
+/**
+ * Those that serve callers with these tags: targets that have them, or else targets with the tag `default`; for a caller without tags targets
+ * with the tag `default`, or else all. The rule is LiteLLM's (BerriAI/litellm, `router_strategy/tag_based_routing.py`, checked 2026-11).
+ */
+export function withTags<T extends { readonly target: Pick<TargetConfig, "tags"> }>(targets: readonly T[], asked: readonly string[], match: RoutingConfig["tagMatch"]): readonly T[] {
+  if (match === "off") return targets;
+  const has = ({ target }: T): boolean => asked.length > 0 && (match === "any" ? asked.some((tag) => target.tags.includes(tag)) : asked.every((tag) => target.tags.includes(tag)));
+  const found = targets.filter(has);
+  if (found.length > 0) return found;
+  const byDefault = targets.filter(({ target }) => target.tags.includes("default"));
+  return byDefault.length > 0 || asked.length > 0 ? byDefault : targets;
 }

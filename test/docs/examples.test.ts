@@ -33,7 +33,8 @@ const budgets = readPage("docs/budgets.md");
 const reconcilePage = readPage("docs/reconcile.md");
 const usagePage = readPage("docs/usage.md");
 const resilience = readPage("docs/resilience.md");
-const pages: readonly Page[] = [...providerPages, ...guideParts, limits, budgets, reconcilePage, usagePage, resilience, readme];
+const routingPage = readPage("docs/routing.md");
+const pages: readonly Page[] = [...providerPages, ...guideParts, limits, budgets, reconcilePage, usagePage, resilience, routingPage, readme];
 const folder = mkdtempSync(join(tmpdir(), "tollgate-docs-"));
 
 afterEach(killLeftovers);
