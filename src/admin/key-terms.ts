@@ -10,14 +10,14 @@ import type { KeyTerms, KeyTermsBook, KeyTermsStore } from "../identity/key-term
 import type { Clock } from "../kernel/clock.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { newId } from "../kernel/ids.ts";
-import { parseWindow } from "../ledger/window-words.ts";
 import { fieldInvalid } from "./fields.ts";
+import { refuseSpan, refuseSpans } from "./spans.ts";
 import type { Author } from "./keys.ts";
 
 const termsMax = 10_000;
 
 /** What an operator can set. An absent member is left as it is, or not set in new ones; null takes it away. */
-export type TermsFields = Partial<Pick<KeyTerms, "maxBudgetUsd" | "softBudgetUsd" | "budgetDuration" | "rpmLimit" | "tpmLimit" | "maxParallelRequests">>;
+export type TermsFields = Partial<Pick<KeyTerms, "maxBudgetUsd" | "softBudgetUsd" | "budgetDuration" | "modelBudgets" | "rpmLimit" | "tpmLimit" | "maxParallelRequests">>;
 
 /** All methods: durable when they resolve; `gateway_store_unavailable` and nothing changed otherwise. */
 export interface KeyTermsService {
@@ -88,14 +88,14 @@ export function createKeyTermsService({ store, book, index, changes, onKeys, clo
 
 function emptyTerms(id: string, createdBy: string, nowMs: number): KeyTerms {
   return {
-    id, maxBudgetUsd: null, softBudgetUsd: null, budgetDuration: null, rpmLimit: null, tpmLimit: null, maxParallelRequests: null,
+    id, maxBudgetUsd: null, softBudgetUsd: null, budgetDuration: null, modelBudgets: {}, rpmLimit: null, tpmLimit: null, maxParallelRequests: null,
     createdAtMs: nowMs, createdBy, updatedAtMs: nowMs, updatedBy: createdBy,
   };
 }
 
 function changed(terms: KeyTerms, fields: TermsFields, { actor }: Author, nowMs: number): KeyTerms {
-  const parsed = typeof fields.budgetDuration === "string" ? parseWindow(fields.budgetDuration) : undefined;
-  if (parsed !== undefined && "fault" in parsed) throw fieldInvalid(`budget_duration: ${parsed.fault}.`);
+  if (typeof fields.budgetDuration === "string") refuseSpan("budget_duration", fields.budgetDuration);
+  refuseSpans(fields.modelBudgets);
   return { ...terms, ...fields, updatedAtMs: nowMs, updatedBy: actor };
 }
 

@@ -8,7 +8,6 @@ import type { KeyIndex } from "../identity/key-index.ts";
 import type { KeyCap, KeyChange, KeyRecord, KeySecret, KeyStore } from "../identity/key-store.ts";
 import type { KeyTermsBook } from "../identity/key-terms.ts";
 import { acceptCustomKey, displayName, hashKey, hashText, keyPrefix, mintKey } from "../identity/virtual-key.ts";
-import { parseWindow } from "../ledger/window-words.ts";
 import type { UsageStore } from "../ledger/usage-store.ts";
 import { assert } from "../kernel/assert.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -18,6 +17,7 @@ import { nanoUsd, type NanoUsd } from "../kernel/money.ts";
 import type { Secret } from "../kernel/secret.ts";
 import { addPositiveSpan, addSpan } from "./durations.ts";
 import { fieldInvalid } from "./fields.ts";
+import { refuseSpan, refuseSpans } from "./spans.ts";
 
 /** How long the old secret of a rotated key stays valid unless the caller says otherwise. */
 export const rotationOverlapDefault = "10m";
@@ -237,7 +237,7 @@ function emptyKey(key: Secret, createdBy: string, nowMs: number): KeyRecord {
 function changedKey(key: KeyRecord, { duration, restrictions, ...fields }: KeyFields, nowMs: number): KeyRecord {
   if (typeof fields.budgetDuration === "string") refuseSpan("budget_duration", fields.budgetDuration);
   for (const [index, { budgetDuration }] of (fields.budgetLimits ?? []).entries()) refuseSpan(`budget_limits[${index}].budget_duration`, budgetDuration);
-  for (const [model, { budgetDuration }] of Object.entries(fields.modelBudgets ?? {})) refuseSpan(`model_max_budget[${JSON.stringify(model)}].budget_duration`, budgetDuration);
+  refuseSpans(fields.modelBudgets);
   const life = duration === undefined ? {} : { expiresAtMs: duration === null ? null : addPositiveSpan("duration", duration, nowMs) };
   const limited = restrictions === undefined ? {} : { metadata: { ...(fields.metadata ?? key.metadata), ...restrictions } };
   return { ...key, ...fields, ...limited, ...life, updatedAtMs: nowMs };
@@ -296,9 +296,4 @@ function auditOf(action: AuditAction, author: Author, nowMs: number, { before, a
 function publicFields(key: KeyRecord): Readonly<Record<string, unknown>> {
   const { tokenHash: _hash, updatedAtMs: _updated, id: _id, ...rest } = key;
   return rest;
-}
-
-function refuseSpan(path: string, span: string | null): void {
-  const parsed = span === null ? undefined : parseWindow(span);
-  if (parsed !== undefined && "fault" in parsed) throw fieldInvalid(`${path}: ${parsed.fault}.`);
 }

@@ -10,7 +10,7 @@ const shared = ["maxBudgetUsd", "softBudgetUsd", "budgetDuration", "rpmLimit", "
 const nothing = { maxBudgetUsd: null, softBudgetUsd: null, budgetDuration: null, rpmLimit: null, tpmLimit: null, maxParallelRequests: null };
 
 function termsOf(members: Partial<KeyTerms> = {}): KeyTerms {
-  return { id: "gold", ...nothing, createdAtMs: 1, createdBy: "admin", updatedAtMs: 1, updatedBy: "admin", ...members };
+  return { id: "gold", ...nothing, modelBudgets: {}, createdAtMs: 1, createdBy: "admin", updatedAtMs: 1, updatedBy: "admin", ...members };
 }
 const amount = fc.option(fc.constantFrom("0", "5", "12.5"), { nil: null });
 const limit = fc.option(fc.nat(9), { nil: null });
@@ -44,4 +44,11 @@ it("a change of terms is in force for the next look-up of every key that names t
   expect(limits()).toEqual([5, 5, null, null]);
   const stored: readonly (KeyRecord | undefined)[] = [...keys.map(({ id }) => index.byId(id)), ...keys.map(({ tokenHash }) => index.byHash(tokenHash))];
   expect(stored).toEqual([...keys, ...keys]);
+});
+
+it("caps of models are the key's own as a whole, or else those of its terms", () => {
+  const [own, given] = [{ small: { maxBudgetUsd: "1", budgetDuration: null } }, { big: { maxBudgetUsd: "5", budgetDuration: "1d" } }];
+  const of = (modelBudgets: KeyRecord["modelBudgets"]): KeyRecord["modelBudgets"] => createKeyTermsBook([termsOf({ modelBudgets: given })]).effective(keyOf({ modelBudgets, termsId: "gold" })).modelBudgets;
+  expect(of(own)).toEqual(own);
+  expect(of({})).toEqual(given);
 });

@@ -12,6 +12,8 @@ export interface KeyTerms {
   readonly maxBudgetUsd: string | null;
   readonly softBudgetUsd: string | null;
   readonly budgetDuration: string | null;
+  /** As a key's own, which win as a whole. */
+  readonly modelBudgets: KeyRecord["modelBudgets"];
   readonly rpmLimit: number | null;
   readonly tpmLimit: number | null;
   readonly maxParallelRequests: number | null;
@@ -62,6 +64,7 @@ function withTerms(key: KeyRecord, terms: KeyTerms): KeyRecord {
     maxBudgetUsd: key.maxBudgetUsd ?? terms.maxBudgetUsd,
     softBudgetUsd: key.softBudgetUsd ?? terms.softBudgetUsd,
     budgetDuration: key.budgetDuration ?? terms.budgetDuration,
+    modelBudgets: Object.keys(key.modelBudgets).length > 0 ? key.modelBudgets : terms.modelBudgets,
     rpmLimit: key.rpmLimit ?? terms.rpmLimit,
     tpmLimit: key.tpmLimit ?? terms.tpmLimit,
     maxParallelRequests: key.maxParallelRequests ?? terms.maxParallelRequests,

@@ -17,7 +17,7 @@ const budgetOf = (members: Partial<StoredBudget> = {}): StoredBudget => ({
   id: "team:payments pool month/UTC", scope: "team:payments", definition: { scope: "team:payments", amount: "0.1", contact: "#ünïcode", warn_at: [50, 80], fail_open: { share: 1, for: "5m" } }, createdAtMs: noonMs, updatedAtMs: noonMs, ...members,
 });
 const termsOf = (members: Partial<KeyTerms> = {}): KeyTerms => ({
-  id: "gold", maxBudgetUsd: "12.50", softBudgetUsd: "10", budgetDuration: "30d", rpmLimit: 60, tpmLimit: 100_000, maxParallelRequests: 0, createdAtMs: noonMs, createdBy: "admin", updatedAtMs: noonMs, updatedBy: "admin", ...members,
+  id: "gold", maxBudgetUsd: "12.50", softBudgetUsd: "10", budgetDuration: "30d", modelBudgets: { claude: { maxBudgetUsd: "4", budgetDuration: "1d" } }, rpmLimit: 60, tpmLimit: 100_000, maxParallelRequests: 0, createdAtMs: noonMs, createdBy: "admin", updatedAtMs: noonMs, updatedBy: "admin", ...members,
 });
 const warningOf = (id: string, members: Partial<BudgetWarning> = {}): BudgetWarning => ({
   id, atMs: noonMs, isNewAfterMs: 0, event: { type: "budget.threshold_crossed", created_at: "2026-03-01T12:00:00.000Z", budget_id: "b", scope: "global", window: "March", threshold_percent: 75, spent_usd: "75.00", amount_usd: "100.00", resets_at: null }, ...members,
@@ -49,10 +49,10 @@ export function budgetsSuite<Opened extends Stores>(name: string, open: (folder:
       await stores.budgets.put(budgetOf(), auditOf({ id: newId("aud", noonMs), action: "budget.set" }));
       await stores.budgets.put(budgetOf({ id: "other", scope: "global" }), auditOf({ id: newId("aud", noonMs) }));
       await stores.keyTerms.put(termsOf(), auditOf({ id: newId("aud", noonMs), action: "key_terms.set" }));
-      await stores.keyTerms.put(termsOf({ id: "bare", maxBudgetUsd: null, softBudgetUsd: null, budgetDuration: null, rpmLimit: null, tpmLimit: null, maxParallelRequests: null }), auditOf({ id: newId("aud", noonMs) }));
+      await stores.keyTerms.put(termsOf({ id: "bare", maxBudgetUsd: null, softBudgetUsd: null, budgetDuration: null, modelBudgets: {}, rpmLimit: null, tpmLimit: null, maxParallelRequests: null }), auditOf({ id: newId("aud", noonMs) }));
       await reopen();
       expect(await stores.budgets.load()).toEqual([budgetOf({ id: "other", scope: "global" }), budgetOf()]);
-      expect(await stores.keyTerms.load()).toEqual([termsOf({ id: "bare", maxBudgetUsd: null, softBudgetUsd: null, budgetDuration: null, rpmLimit: null, tpmLimit: null, maxParallelRequests: null }), termsOf()]);
+      expect(await stores.keyTerms.load()).toEqual([termsOf({ id: "bare", maxBudgetUsd: null, softBudgetUsd: null, budgetDuration: null, modelBudgets: {}, rpmLimit: null, tpmLimit: null, maxParallelRequests: null }), termsOf()]);
       await stores.budgets.put(budgetOf({ definition: { scope: "team:payments", amount: 5 }, updatedAtMs: noonMs + 1 }), auditOf({ id: newId("aud", noonMs) }));
       await stores.budgets.remove("other", auditOf({ id: newId("aud", noonMs) }));
       await stores.keyTerms.put(termsOf({ maxBudgetUsd: null, updatedAtMs: noonMs + 1, updatedBy: "key_1" }), auditOf({ id: newId("aud", noonMs) }));

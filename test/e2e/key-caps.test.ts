@@ -45,6 +45,21 @@ it("refuses the model whose cap is used up and serves the others, also after a r
   await fake.close();
 }, 30_000);
 
+it("has them from a shared budget too, each key by itself", async () => {
+  const fake = await startFakeAnthropic({ apiKey: upstreamKey });
+  const harness = await startHarness({ upstreamUrl: fake.url });
+  await harness.admin("POST", "/budget/new", { budget_id: "gold", model_max_budget: { [opus]: { max_budget: 1, budget_duration: "1d" } } });
+  const [ann, bea] = [await harness.key({ budget_id: "gold" }), await harness.key({ budget_id: "gold" })];
+  expect((await call(harness.url, ann, opus)).status).toBe(200);
+  expect((await call(harness.url, ann, opus)).message).toMatch(/^This key's model claude-opus-4-5 has used its daily budget/);
+  expect((await call(harness.url, ann, haiku)).status).toBe(200);
+  expect((await call(harness.url, bea, opus)).status).toBe(200);
+  await harness.admin("POST", "/budget/update", { budget_id: "gold", model_max_budget: { [opus]: { max_budget: 9, budget_duration: "1d" } } });
+  expect((await call(harness.url, ann, opus)).status).toBe(200);
+  await harness.close();
+  await fake.close();
+}, 30_000);
+
 it("holds every one of a key's windows, beside its own cap", async () => {
   const fake = await startFakeAnthropic({ apiKey: upstreamKey });
   const harness = await startHarness({ upstreamUrl: fake.url });

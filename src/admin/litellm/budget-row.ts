@@ -1,4 +1,5 @@
 /** Terms that keys share as LiteLLM's clients expect to see them (`LiteLLM_BudgetTable`, BerriAI/litellm as of 1.104). */
+import type { KeyCap } from "../../identity/key-store.ts";
 import type { KeyTerms } from "../../identity/key-terms.ts";
 import { nextResetMs } from "../../ledger/window.ts";
 import { parseWindow } from "../../ledger/window-words.ts";
@@ -13,7 +14,7 @@ export function litellmBudgetRow(terms: KeyTerms, nowMs: number): Record<string,
     max_parallel_requests: terms.maxParallelRequests,
     tpm_limit: terms.tpmLimit,
     rpm_limit: terms.rpmLimit,
-    model_max_budget: null,
+    model_max_budget: capRows(terms.modelBudgets),
     budget_duration: terms.budgetDuration,
     budget_reset_at: resetAt(terms.budgetDuration, nowMs),
     created_at: isoOrNull(terms.createdAtMs),
@@ -21,6 +22,15 @@ export function litellmBudgetRow(terms: KeyTerms, nowMs: number): Record<string,
     updated_at: isoOrNull(terms.updatedAtMs),
     updated_by: terms.updatedBy,
   };
+}
+
+/** Caps by model, in LiteLLM's newer spelling. */
+export function capRows(caps: KeyTerms["modelBudgets"]): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(caps).map(([model, cap]) => [model, capRow(cap)]));
+}
+
+export function capRow({ maxBudgetUsd, budgetDuration }: KeyCap): Readonly<Record<string, unknown>> {
+  return { max_budget: Number(maxBudgetUsd), budget_duration: budgetDuration };
 }
 
 /** When a window of this duration ends, ISO 8601 in UTC; null for never. */

@@ -6,7 +6,7 @@ import type { AdminCall, AdminHandler, AdminReply } from "../handler.ts";
 import type { KeyTermsService, TermsFields } from "../key-terms.ts";
 import type { Author } from "../keys.ts";
 import { litellmBudgetRow, resetAt } from "./budget-row.ts";
-import { count, dollars, name, withoutAbsent } from "./wire-values.ts";
+import { count, dollars, modelBudgets, name, withoutAbsent } from "./wire-values.ts";
 
 const idsMax = 1_000;
 
@@ -52,13 +52,14 @@ export function createLitellmBudgetHandlers(terms: KeyTermsService): LitellmBudg
 }
 
 /** Fields of LiteLLM's budgets that nothing here acts on (BerriAI/litellm, `BudgetNewRequest`, as of 1.104). */
-export const unactedBudgetFields: readonly string[] = ["model_max_budget", "allowed_models", "tpd_limit"];
+export const unactedBudgetFields: readonly string[] = ["allowed_models", "tpd_limit"];
 
 const budgetSchema = z.strictObject(
   {
     budget_id: name.nullish(),
     max_budget: dollars.nullish(),
     soft_budget: dollars.nullish(),
+    model_max_budget: modelBudgets.nullish(),
     max_parallel_requests: count.nullish(),
     tpm_limit: count.nullish(),
     rpm_limit: count.nullish(),
@@ -88,6 +89,7 @@ function parseBudget(body: unknown): ParsedBudget {
     maxBudgetUsd: wire.max_budget,
     softBudgetUsd: wire.soft_budget,
     budgetDuration: wire.budget_duration,
+    modelBudgets: wire.model_max_budget === null ? {} : wire.model_max_budget,
     rpmLimit: wire.rpm_limit,
     tpmLimit: wire.tpm_limit,
     maxParallelRequests: wire.max_parallel_requests,

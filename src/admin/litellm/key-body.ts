@@ -3,11 +3,9 @@
  * refused unless they are empty: a restriction that is accepted and not kept is worse than an error.
  */
 import { z } from "zod";
-import { modelNameLengthMax } from "../../kernel/bounds.ts";
 import { fieldInvalid, isEmptyValue, parseFields, shownName } from "../fields.ts";
-import type { KeyCap } from "../../identity/key-store.ts";
 import type { KeyFields } from "../keys.ts";
-import { count, dollars, name, nameLengthMax, withoutAbsent } from "./wire-values.ts";
+import { cap, count, dollars, modelBudgets, modelName, name, nameLengthMax, withoutAbsent } from "./wire-values.ts";
 
 const listLengthMax = 1_000;
 const metadataBytesMax = 16 * 1024;
@@ -54,23 +52,12 @@ const unactedMetadata = ["guardrails", "policies", "prompts", "enforced_params",
 /** Values that ask for what this build does anyway. */
 const harmless: Readonly<Record<string, unknown>> = { spend: 0, key_type: "default" };
 
-const modelName = z.string().min(1, "it must not be empty").max(modelNameLengthMax, `it must have at most ${modelNameLengthMax} characters`);
 const modelCounts = z.record(modelName, count, "it must be an object of models and whole numbers");
 const projectNames = z.array(name, "it must be a list of names").max(listLengthMax, `it must have at most ${listLengthMax} entries`);
 const freeObject = z
   .record(z.string(), z.unknown(), "it must be an object")
   .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= metadataBytesMax, `it must have at most ${metadataBytesMax} bytes`);
 
-/** Both spellings that LiteLLM has had (BerriAI/litellm, `BudgetConfig` and `BudgetLimitEntry`, as of 1.104); when it resets follows from the span. */
-const cap = z
-  .strictObject({ max_budget: dollars.nullish(), budget_limit: dollars.nullish(), budget_duration: z.string("it must be a span such as 1d").nullish(), time_period: z.string("it must be a span such as 1d").nullish(), reset_at: z.unknown().optional() }, "it must be an object with max_budget and budget_duration")
-  .transform((wire, context): KeyCap => {
-    const maxBudgetUsd = wire.max_budget ?? wire.budget_limit;
-    if (maxBudgetUsd !== undefined && maxBudgetUsd !== null) return { maxBudgetUsd, budgetDuration: wire.budget_duration ?? wire.time_period ?? null };
-    context.addIssue({ code: "custom", message: "max_budget is needed, an amount in dollars" });
-    return z.NEVER;
-  });
-const modelBudgets = z.record(modelName, cap, "it must be an object of models and caps");
 const budgetLimits = z
   .array(cap, "it must be a list of caps")
   .max(100, "it must have at most 100 entries")

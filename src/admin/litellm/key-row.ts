@@ -1,10 +1,10 @@
 /** A key as LiteLLM's clients expect to see it (`LiteLLM_VerificationToken`, BerriAI/litellm as of 1.104). */
-import type { KeyCap, KeyRecord } from "../../identity/key-store.ts";
+import type { KeyRecord } from "../../identity/key-store.ts";
 import { nanoUsd, usdNumber, type NanoUsd } from "../../kernel/money.ts";
 import type { KeyTerms } from "../../identity/key-terms.ts";
 import type { BalanceState } from "../../ledger/ledger.ts";
 import { isoOrNull } from "../durations.ts";
-import { litellmBudgetRow } from "./budget-row.ts";
+import { capRow, capRows, litellmBudgetRow } from "./budget-row.ts";
 
 /** What of a key is not in its record. */
 export interface KeyStanding {
@@ -48,7 +48,7 @@ export function litellmKeyRow(key: KeyRecord, spend: NanoUsd, { budget, terms, n
     budget_reset_at: isoOrNull(budget?.endMs ?? null),
     ...(budget === undefined ? {} : standing(budget, spend)),
     budget_limits: key.budgetLimits.map(capRow),
-    model_max_budget: Object.fromEntries(Object.entries(key.modelBudgets).map(([model, cap]) => [model, capRow(cap)])),
+    model_max_budget: capRows(key.modelBudgets),
     budget_id: key.termsId,
     soft_budget: key.softBudgetUsd === null ? null : Number(key.softBudgetUsd),
     litellm_budget_table: terms === undefined ? null : litellmBudgetRow(terms, nowMs),
@@ -56,10 +56,6 @@ export function litellmKeyRow(key: KeyRecord, spend: NanoUsd, { budget, terms, n
     created_by: key.createdBy,
     updated_at: isoOrNull(key.updatedAtMs),
   };
-}
-
-function capRow({ maxBudgetUsd, budgetDuration }: KeyCap): Readonly<Record<string, unknown>> {
-  return { max_budget: Number(maxBudgetUsd), budget_duration: budgetDuration };
 }
 
 /** What LiteLLM has no word for. */
