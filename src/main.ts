@@ -28,6 +28,7 @@ import { systemRandom } from "./kernel/random.ts";
 import { createApply } from "./main/apply-config.ts";
 import { createCredentialRuntime } from "./main/credential-runtime.ts";
 import { createEgress, networkOf } from "./main/egress.ts";
+import { startTargetChecks } from "./main/target-checks.ts";
 import { startWarnings } from "./main/warnings.ts";
 import { collectWhenQuiet, exposedCollector } from "./main/idle-memory.ts";
 import { gatewaySecret, keyFolder } from "./main/key-files.ts";
@@ -204,6 +205,8 @@ async function assemble(options: GatewayOptions, { config, files }: ConfigReadin
   const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, ledger, budgets, terms: keyTerms, reconcile: { store: stores.reconcile, audit: stores.audit, prices: reconcilePrices }, config: reload, gatewaySecret: gatewaySecret(options.dataDir), simulated });
   const budgetsInForce = (): readonly Budget[] => [...inForce().budgets, ...ledger.balances(clock.now()).map(({ budget }) => budget)];
   stores.upkeep.start({ retentionMs: config.store.usageRetentionMs, neededSinceMs: () => neededSince(budgetsInForce(), clock.now()), reconcilable: reconcilePrices.providers });
+  const checks = startTargetChecks(services, snapshotNow);
+  closers.push(() => checks.cancel());
   const warnings = startWarnings({ ledger, store: stores.warnings, webhook: () => inForce().webhook, dialer, clock, log });
   closers.push(() => warnings.cancel());
   const drain = { isDraining: false };

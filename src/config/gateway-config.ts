@@ -175,6 +175,8 @@ export interface RoutingConfig {
   readonly fallbacksMax: number;
   /** Whether a fallback may step in for a session whose prompt cache is warm. */
   readonly fallsBackInSessions: boolean;
+  /** How often targets are asked for a count of tokens, milliseconds; undefined: never. */
+  readonly checkIntervalMs: number | undefined;
   /** `off`: tags decide nothing. `any`, `all`: how many of the tags asked for a target must have. */
   readonly tagMatch: "off" | "any" | "all";
 }
@@ -299,6 +301,7 @@ export const defaultRouting: RoutingConfig = {
   fallbacks: noFallbacks,
   fallbacksMax: 5,
   fallsBackInSessions: false,
+  checkIntervalMs: undefined,
   tagMatch: "off",
 };
 export const defaultLimits: LimitsConfig = { bodyBytesMax: 32 * 1024 * 1024, inFlightMax: 10_000, inFlightPerKeyMax: undefined };

@@ -170,6 +170,11 @@ describe("fallbacks", () => {
   });
 });
 
+it("background checks are made as often as the file says, every five minutes where it does not", () => {
+  const interval = (general: string): unknown => config(file(pair).replace("{master_key", `{${general}master_key`)).routing.checkIntervalMs;
+  expect([interval(""), interval("background_health_checks: true, "), interval("background_health_checks: true, health_check_interval: 30, "), interval("health_check_interval: 30, ")]).toEqual([undefined, 300_000, 30_000, undefined]);
+});
+
 it("tags decide where the file says so, one of them or all", () => {
   expect(config(file(pair)).routing.tagMatch).toBe("off");
   expect(config(file(pair, "router_settings: {enable_tag_filtering: true}")).routing.tagMatch).toBe("any");

@@ -29,7 +29,7 @@ const exceptionClasses: Readonly<Record<string, readonly FailureClass[]>> = {
 };
 
 /** How failures are met. @param base what `tollgate.routing` says, or the defaults */
-export function readRouting(sections: RouterSections, base: RoutingConfig, context: LoadContext): RoutingConfig {
+export function readRouting({ general, ...sections }: RouterSections & { readonly general: Field | undefined }, base: RoutingConfig, context: LoadContext): RoutingConfig {
   const read = valueReader(sections, context);
   const retries = read.count("num_retries");
   const retriesMaxByClass = new Map([...base.retriesMaxByClass, ...read.byClass("retry_policy", "Retries")]);
@@ -42,9 +42,16 @@ export function readRouting(sections: RouterSections, base: RoutingConfig, conte
     retriesMaxByClass,
     attemptsMax: Math.max(base.attemptsMax, retriesMost + 1),
     circuit: readCircuit(read, base.circuit),
+    checkIntervalMs: readCheckInterval(general, context) ?? base.checkIntervalMs,
     fallbacksMax: fallbacksMax ?? base.fallbacksMax,
     tagMatch: hasTags === true ? (read.isOn("tag_filtering_match_any") === false ? "all" : "any") : base.tagMatch,
   };
+}
+
+/** LiteLLM's checks are calls that are paid for; here they count tokens. Its own interval is five minutes. */
+function readCheckInterval(general: Field | undefined, { env, report }: LoadContext): number | undefined {
+  if (!isTrue(member(general, "background_health_checks")?.node)) return undefined;
+  return createFieldReader(env, report).seconds(member(general, "health_check_interval")) ?? 300_000;
 }
 
 function readCircuit(read: ValueReader, base: RoutingConfig["circuit"]): RoutingConfig["circuit"] {

@@ -77,7 +77,7 @@ export function readLiteLlm(main: MapNode, outer: LoadContext, options: { readon
     timeouts: { ...sections.timeouts, ...readTimeouts({ router, library }, context) },
     budgets: [...readProxyBudget(library, context), ...readProviderBudgets(router, providers, context), ...list.budgets, ...budgets],
     spending,
-    routing: readRouting({ router, library }, withFallbacks(routing, fallbacks), context),
+    routing: readRouting({ router, library, general }, withFallbacks(routing, fallbacks), context),
     // LiteLLM's own total has them in.
     rateLimits: { countsCacheReads: rateLimits.countsCacheReads ?? true, rules: [...readProxyLimits({ general, router, library }, context), ...limits, ...rateLimits.rules] },
     prices: { multiplierPpm: 1_000_000n, overrides: new Map() },

@@ -209,6 +209,7 @@ const general: Record<string, Row> = {
   "routing.default_content_policy_fallbacks": ["routing: {default_content_policy_fallbacks: [claude-y]}", "routing.fallbacks.contentPolicy", ["claude-y"]],
   "routing.fallbacks_max": ["routing: {fallbacks_max: 1}", "routing.fallbacksMax", 1],
   "routing.fall_back_in_sessions": ["routing: {fall_back_in_sessions: true}", "routing.fallsBackInSessions", true],
+  "routing.check_interval": ["routing: {check_interval: 1m}", "routing.checkIntervalMs", 60_000],
   "routing.tag_match": ["routing: {tag_match: all}", "routing.tagMatch", "all"],
   "spending.failover_price_max": ["spending: {failover_price_max: 1.5}", "spending.failoverPriceMaxPpm", "1500000n"],
   "spending.charge_wasted": ["spending: {charge_wasted: caller}", "spending.wastedPayer", "caller"],

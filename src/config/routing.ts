@@ -78,6 +78,7 @@ export const routing = z
     default_content_policy_fallbacks: names("The same for `content_policy_fallbacks`."),
     fallbacks_max: count(defaults.fallbacksMax, 20, 0, "Models that step in for one call at the most."),
     fall_back_in_sessions: flag.prefault(defaults.fallsBackInSessions).meta({ title: "boolean", description: "Whether another model may step in for a session whose prompt cache is warm." }),
+    check_interval: duration.optional().meta({ title: "duration", description: "How often each target that names one model is asked for a count of tokens, which costs nothing, so that one that is down or back again is known. Absent: never." }),
     tag_match: z
       .enum(["off", "any", "all"], { error: "must be `off`, `any` or `all`" })
       .default(defaults.tagMatch)
@@ -106,6 +107,7 @@ export function buildRouting(own: z.output<typeof routing>): RoutingConfig {
     fallbacks: { failure: own.default_fallbacks, contextWindow: own.default_context_window_fallbacks, contentPolicy: own.default_content_policy_fallbacks },
     fallbacksMax: own.fallbacks_max,
     fallsBackInSessions: own.fall_back_in_sessions,
+    checkIntervalMs: own.check_interval,
     tagMatch: own.tag_match,
   };
 }

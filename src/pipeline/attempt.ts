@@ -120,14 +120,15 @@ function betaMemoryKey({ operation }: Exchange, { target }: PlannedTarget): stri
   return operation === "messages" ? target.id : `${operation} ${target.id}`;
 }
 
-function originOf(prepared: UpstreamRequest, { provider, settings, destination }: Place): string {
+/** Where it goes. @throws GatewayError when a provider means another place than its own */
+export function originOf(prepared: UpstreamRequest, { provider, settings, destination }: Place): string {
   if (prepared.origin === undefined || prepared.origin === destination.origin) return destination.origin;
   if (provider.isOwnOrigin?.(prepared.origin, settings) === true) return prepared.origin;
   throw new GatewayError("gateway_internal", { internal: `${provider.id} asked for an origin that is not its own` });
 }
 
 /** A target's own header takes the place of one that is there. */
-function withTargetHeaders(request: UpstreamRequest, own: ReadonlyMap<string, string>): UpstreamRequest {
+export function withTargetHeaders(request: UpstreamRequest, own: ReadonlyMap<string, string>): UpstreamRequest {
   if (own.size === 0) return request;
   let headers = request.headers;
   for (const [name, value] of own) headers = [...withoutHeader(headers, name.toLowerCase()), name, value];

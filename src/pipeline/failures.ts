@@ -17,7 +17,8 @@ export function failureOf(result: AttemptResult, fault: GatewayError | undefined
   return failureOfStatus(status) ?? (fault === undefined ? undefined : failureOfFault(fault));
 }
 
-function failureOfStatus(status: number): FailureClass | undefined {
+/** Of a reply; undefined for what is none of the place. */
+export function failureOfStatus(status: number): FailureClass | undefined {
   if (status === 404) return "not_found";
   if (status === 408 || status === 504) return "timeout";
   if (status === 503 || status === 529) return "overloaded";

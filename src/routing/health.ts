@@ -26,6 +26,8 @@ export interface TargetHealth {
   dispatched(key: string): void;
   /** Whether a probe is on its way, whose end the others wait for. */
   isProbed(key: string): boolean;
+  /** What costs nothing works there: where the circuit is open, it may be tried now. */
+  seemsWell(key: string): void;
   /** A try ended without telling anything, as when its caller left. */
   giveUp(key: string): void;
   success(key: string, circuit: CircuitConfig): void;
@@ -115,6 +117,10 @@ export function createTargetHealth(clock: Clock): TargetHealth {
     isProbed(key) {
       const circuit = circuits.get(key);
       return circuit !== undefined && stateOf(circuit) === "half-open" && circuit.probedUntilAt > clock.monotonic();
+    },
+    seemsWell(key) {
+      const circuit = circuits.get(key);
+      if (circuit?.openUntilAt !== undefined) circuit.openUntilAt = Math.min(circuit.openUntilAt, clock.monotonic());
     },
     giveUp(key) {
       const circuit = circuits.get(key);
