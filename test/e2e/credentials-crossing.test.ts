@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startFakeAnthropic, type FakeAnthropic } from "../support/fake-anthropic.ts";
+import type { Behaviour } from "../support/fake-anthropic-types.ts";
 import { adminKey, messagesBody, upstreamKey } from "../support/harness.ts";
 import { startStage, type CallOptions, type ErrorBody, type Stage } from "./stage.ts";
 
@@ -26,6 +27,7 @@ beforeAll(async () => {
   - {name: claude-own-foundry, provider: own-foundry, model: claude-opus-4-8, credential: client}
   - {name: claude-own-mantle, provider: own-mantle, model: claude-opus-4-8, credential: client}
   - {name: claude-own-login, provider: own, model: claude-opus-4-8, credential: client}
+  - {name: claude-own-first, targets: [{provider: own, model: claude-opus-4-8, credential: client, id: own-first}, {provider: anthropic, model: claude-opus-4-8, id: ours-next}]}
   - {name: "claude-*", provider: anthropic}`,
   });
   stage.forbid(login);
@@ -132,6 +134,14 @@ describe("a target with credential: client", () => {
     const reply = await call({ behaviour: { status, message: "OAuth token has expired." } });
     expect(reply.status).toBe(status);
     expect(reply.json<ErrorBody>().error.message).toBe("OAuth token has expired.");
+  });
+
+  it("is not held to be down for what callers' logins meet there: neither a refusal nor a quota", async () => {
+    const first = (behaviour?: Behaviour) => call({ body: messagesBody({ model: "claude-own-first" }), ...(behaviour === undefined ? {} : { behaviour }) });
+    for (let index = 0; index < 6; index++) expect((await first({ status: index % 2 === 0 ? 401 : 403 })).status).toBe(index % 2 === 0 ? 401 : 403);
+    await first({ status: 429, headers: { "retry-after": "60" } });
+    const reply = await first();
+    expect([reply.status, reply.headers["x-litellm-model-id"]]).toEqual([200, "own-first"]);
   });
 
   it("refuses who sends no login", async () => {
