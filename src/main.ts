@@ -204,7 +204,7 @@ async function assemble(options: GatewayOptions, { config, files }: ConfigReadin
   closers.push(() => reload.close());
   const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, ledger, budgets, terms: keyTerms, reconcile: { store: stores.reconcile, audit: stores.audit, prices: reconcilePrices }, config: reload, gatewaySecret: gatewaySecret(options.dataDir), simulated });
   const budgetsInForce = (): readonly Budget[] => [...inForce().budgets, ...ledger.balances(clock.now()).map(({ budget }) => budget)];
-  stores.upkeep.start({ retentionMs: config.store.usageRetentionMs, neededSinceMs: () => neededSince(budgetsInForce(), clock.now()), reconcilable: reconcilePrices.providers });
+  stores.upkeep.start({ retentionMs: config.store.usageRetentionMs, neededSinceMs: () => neededSince(budgetsInForce(), clock.now()), get reconcilable() { return reconcilePrices.providers; } });
   const checks = startTargetChecks(services, snapshotNow);
   closers.push(() => checks.cancel());
   const warnings = startWarnings({ ledger, store: stores.warnings, webhook: () => inForce().webhook, dialer, clock, log });
