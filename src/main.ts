@@ -14,6 +14,7 @@ import { createEstimates } from "./pipeline/estimator.ts";
 import { createKeyTermsService } from "./admin/key-terms.ts";
 import { createKeyService } from "./admin/keys.ts";
 import { budgetOf, createManagedBudgets, isOverruled } from "./admin/managed-budgets.ts";
+import type { RoutingView } from "./admin/routing.ts";
 import { createAdminRoutes } from "./admin/routes.ts";
 import { createRefusalLog } from "./audit/refusals.ts";
 import { downgradeFaults } from "./config/checks.ts";
@@ -28,7 +29,8 @@ import { systemRandom } from "./kernel/random.ts";
 import { createApply } from "./main/apply-config.ts";
 import { createCredentialRuntime } from "./main/credential-runtime.ts";
 import { createEgress, networkOf } from "./main/egress.ts";
-import { startTargetChecks } from "./main/target-checks.ts";
+import { explainRoute } from "./pipeline/explain.ts";
+import { startTargetChecks } from "./pipeline/target-checks.ts";
 import { startWarnings } from "./main/warnings.ts";
 import { collectWhenQuiet, exposedCollector } from "./main/idle-memory.ts";
 import { gatewaySecret, keyFolder } from "./main/key-files.ts";
@@ -43,7 +45,7 @@ import type { Snapshot } from "./pipeline/snapshot.ts";
 import { createStreamWatch } from "./pipeline/stream-watch.ts";
 import { startDemoUpstream, type DemoUpstream } from "./providers/demo/upstream.ts";
 import { createBetaMemory } from "./routing/beta-memory.ts";
-import { createRoutingState, targetOf } from "./routing/state.ts";
+import { createRoutingState, modelOf, targetOf } from "./routing/state.ts";
 import { createLimiter } from "./limits/limiter.ts";
 import { createDispatch, type Readiness } from "./server/dispatch.ts";
 import { listen, type Listener } from "./server/http.ts";
@@ -202,7 +204,9 @@ async function assemble(options: GatewayOptions, { config, files }: ConfigReadin
     log,
   });
   closers.push(() => reload.close());
-  const adminRoutes = createAdminRoutes({ keys: keyService, index, usage: stores.usage, ledger, budgets, terms: keyTerms, reconcile: { store: stores.reconcile, audit: stores.audit, prices: reconcilePrices }, config: reload, gatewaySecret: gatewaySecret(options.dataDir), simulated });
+  const routing: RoutingView = { explain: (principal, question) => explainRoute(services, snapshotNow(), principal, question), circuits: () => services.routing.health.states() };
+  noteCircuits(services);
+  const adminRoutes = createAdminRoutes({ routing, keys: keyService, index, usage: stores.usage, ledger, budgets, terms: keyTerms, reconcile: { store: stores.reconcile, audit: stores.audit, prices: reconcilePrices }, config: reload, gatewaySecret: gatewaySecret(options.dataDir), simulated });
   const budgetsInForce = (): readonly Budget[] => [...inForce().budgets, ...ledger.balances(clock.now()).map(({ budget }) => budget)];
   stores.upkeep.start({ retentionMs: config.store.usageRetentionMs, neededSinceMs: () => neededSince(budgetsInForce(), clock.now()), get reconcilable() { return reconcilePrices.providers; } });
   const checks = startTargetChecks(services, snapshotNow);
@@ -291,6 +295,11 @@ function connectMetrics({ services, stores, outage, reload }: { readonly service
     failOpenAttempts: () => outage.attempts(),
     isFailingOpen: () => outage.isFailingOpen(),
     config: () => reload.status(),
+    routing: () => ({
+      circuits: services.routing.health.states().flatMap(({ key, state }) => (state === "closed" ? [] : [{ target: targetOf(key), state }])),
+      openings: services.routing.openings,
+      retryTokens: services.routing.retryBudget.left(),
+    }),
     requestsInFlight: () => services.load.inFlight,
     loopLagSeconds() {
       // The histogram counts its own resolution as delay.
@@ -299,6 +308,15 @@ function connectMetrics({ services, stores, outage, reload }: { readonly service
       return Number.isFinite(seconds) ? seconds : 0;
     },
   });
+}
+
+/** A line when a target is left alone, and one when it is well again. */
+function noteCircuits({ routing: { health }, log }: Pick<Services, "routing" | "log">): void {
+  health.onOpen((key) => {
+    const view = health.states().find((each) => each.key === key);
+    log.warn({ targetId: targetOf(key), model: modelOf(key), failure: view?.lastFailure, failuresInRow: view?.failuresInRow, forMs: Math.round(view?.opensInMs ?? 0) }, "this target is left alone for a while");
+  });
+  health.onClose((key) => log.info({ targetId: targetOf(key), model: modelOf(key) }, "this target is well again"));
 }
 
 async function listenForMetrics(own: { host: string; port: number }, services: Services): Promise<Listener> {

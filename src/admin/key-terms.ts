@@ -32,7 +32,7 @@ export interface KeyTermsService {
    * @throws GatewayError `client_object_missing`, `client_object_conflict`
    */
   remove(id: string, author: Author): Promise<KeyTerms>;
-  readonly book: Pick<KeyTermsBook, "get" | "all">;
+  readonly book: Pick<KeyTermsBook, "get" | "all" | "effective">;
 }
 
 export interface KeyTermsServiceOptions {

@@ -29,6 +29,8 @@ describe("the control plane's rows", () => {
       "GET /api/v1/budgets/definitions admin read",
       "POST /api/v1/reconcile admin change",
       "POST /api/v1/config/reload admin change",
+      "GET /api/v1/route developer read",
+      "GET /api/v1/circuits admin read",
       "GET /v1/me developer read",
       "POST /v1/me/token developer change",
     ]);

@@ -15,6 +15,7 @@ import { createSpendLogsHandler } from "./litellm/spend.ts";
 import type { ManagedBudgets } from "./managed-budgets.ts";
 import { createMeHandler, createTokenHandler } from "./me.ts";
 import { createReconcileHandler, type ReconcileOptions } from "./reconcile.ts";
+import { createCircuitsHandler, createRouteHandler, type RoutingView } from "./routing.ts";
 import { createUsageHandler } from "./usage.ts";
 
 /** One row. `role` is the least that is needed: an admin may call a developer's row too. */
@@ -38,6 +39,7 @@ export interface AdminServices {
   readonly terms: KeyTermsService;
   readonly reconcile: Pick<ReconcileOptions, "store" | "audit" | "prices">;
   readonly config: ConfigReload;
+  readonly routing: RoutingView;
   /** From which short-lived tokens are derived; must survive restarts. */
   readonly gatewaySecret: Secret;
   /** Names of providers whose answers are simulated; absent: the one that a start without a configuration makes. */
@@ -47,7 +49,7 @@ export interface AdminServices {
 const simulatedByDefault: ReadonlySet<string> = new Set(["demo"]);
 
 /** Every control-plane path there is. */
-export function createAdminRoutes({ keys, index, usage, ledger, budgets, terms, reconcile, config, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
+export function createAdminRoutes({ routing, keys, index, usage, ledger, budgets, terms, reconcile, config, gatewaySecret, simulated = simulatedByDefault }: AdminServices): readonly AdminRoute[] {
   const litellm = createLitellmKeyHandlers(keys, ledger, terms.book);
   const litellmBudgets = createLitellmBudgetHandlers(terms);
   const tokens = createSessionTokens({ changes: keys.changes, index, gatewaySecret });
@@ -75,6 +77,8 @@ export function createAdminRoutes({ keys, index, usage, ledger, budgets, terms, 
     { method: "GET", path: "/api/v1/budgets/definitions", role: "admin", audit: "read", handler: budgets.definitions },
     { method: "POST", path: "/api/v1/reconcile", role: "admin", audit: "change", handler: createReconcileHandler({ ...reconcile, usage, ledger }) },
     { method: "POST", path: "/api/v1/config/reload", role: "admin", audit: "change", handler: createReloadHandler(config) },
+    { method: "GET", path: "/api/v1/route", role: "developer", audit: "read", handler: createRouteHandler(routing, index, terms.book) },
+    { method: "GET", path: "/api/v1/circuits", role: "admin", audit: "read", handler: createCircuitsHandler(routing) },
     { method: "GET", path: "/v1/me", role: "developer", audit: "read", handler: createMeHandler(keys, ledger) },
     { method: "POST", path: "/v1/me/token", role: "developer", audit: "change", handler: createTokenHandler(tokens) },
   ];

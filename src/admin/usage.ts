@@ -145,6 +145,7 @@ const emptySums: Sums = {
   unresolvedAttempts: 0,
   unresolvedNanoUsd: nanoUsd(0n),
   unpricedAttempts: 0,
+  cache: { expectedReadTokens: 0, lostReadTokens: 0, misses: 0, moved: 0, missNanoUsd: nanoUsd(0n) },
 };
 
 function addGroups(a: Sums, b: Sums): Sums {
@@ -161,6 +162,13 @@ function addGroups(a: Sums, b: Sums): Sums {
     unresolvedAttempts: a.unresolvedAttempts + b.unresolvedAttempts,
     unresolvedNanoUsd: nanoUsd(a.unresolvedNanoUsd + b.unresolvedNanoUsd),
     unpricedAttempts: a.unpricedAttempts + b.unpricedAttempts,
+    cache: {
+      expectedReadTokens: a.cache.expectedReadTokens + b.cache.expectedReadTokens,
+      lostReadTokens: a.cache.lostReadTokens + b.cache.lostReadTokens,
+      misses: a.cache.misses + b.cache.misses,
+      moved: a.cache.moved + b.cache.moved,
+      missNanoUsd: nanoUsd(a.cache.missNanoUsd + b.cache.missNanoUsd),
+    },
   };
 }
 
@@ -178,6 +186,11 @@ function renderSums(sums: Sums): Record<string, unknown> {
     unresolved_attempts: sums.unresolvedAttempts,
     unresolved_usd: formatUsd(sums.unresolvedNanoUsd, moneyDigits),
     unpriced_attempts: sums.unpricedAttempts,
+    expected_cache_read_tokens: sums.cache.expectedReadTokens,
+    lost_cache_read_tokens: sums.cache.lostReadTokens,
+    cache_misses: sums.cache.misses,
+    moved_cache_misses: sums.cache.moved,
+    cache_miss_usd: formatUsd(sums.cache.missNanoUsd, moneyDigits),
   };
 }
 
@@ -244,5 +257,9 @@ function renderRow(row: LedgerRow): Record<string, unknown> {
     response_bytes: row.responseBytes,
     upstream_request_id: row.upstreamRequestId,
     loss: row.loss,
+    expected_cache_read_tokens: row.expectedCacheReadTokens,
+    cache_miss: row.cacheMiss?.reason ?? null,
+    lost_cache_read_tokens: row.cacheMiss?.lostTokens ?? 0,
+    cache_miss_usd: formatUsd(row.cacheMiss?.costNanoUsd ?? nanoUsd(0n), moneyDigits),
   };
 }

@@ -13,6 +13,7 @@ import { addKeysCommands } from "./keys.ts";
 import { addReconcileCommand } from "./reconcile.ts";
 import { addServeCommand } from "./serve.ts";
 import { addStatuslineCommand } from "./statusline.ts";
+import { addRouteCommand } from "./route.ts";
 import { addUsageCommand } from "./usage.ts";
 
 /** This package's version. */
@@ -74,6 +75,7 @@ function buildProgram(context: CliContext, complain: (text: string) => void): Co
   addConfigCommands(program, context);
   addKeysCommands(program, context);
   addUsageCommand(program, context);
+  addRouteCommand(program, context);
   addReconcileCommand(program, context);
   addBudgetCommands(program, context);
   addStatuslineCommand(program, context);

@@ -110,9 +110,14 @@ function keyIdOf(change: KeyChange): Id<"key"> | undefined {
   return change.key?.id ?? change.addSecrets?.[0]?.keyId;
 }
 
+/** @param key with what its terms give it */
+export function principalOf(key: KeyRecord): Principal {
+  return { role: "developer", keyId: key.id, key, userId: key.userId, teamId: key.teamId, organizationId: key.organizationId, mayInfer: true };
+}
+
 function entryOf(key: KeyRecord, secret: KeySecret): Entry {
   return {
-    principal: { role: "developer", keyId: key.id, key, userId: key.userId, teamId: key.teamId, organizationId: key.organizationId, mayInfer: true, secretHash: secret.hash },
+    principal: { ...principalOf(key), secretHash: secret.hash },
     isUsable: !key.isBlocked,
     expiresAtMs: Math.min(key.expiresAtMs ?? Number.POSITIVE_INFINITY, secret.expiresAtMs ?? Number.POSITIVE_INFINITY),
   };

@@ -2,6 +2,7 @@
  * Stage 3, second half: in which order the plan's targets are tried. A session goes where its prompt cache is warm; then by priority and
  * the model's strategy; what is known to be down comes last. Nothing is refused here: a place that is down may be all there is.
  */
+import type { CircuitConfig, RoutingStrategy } from "../config/gateway-config.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { affinityKey } from "../routing/affinity-key.ts";
 import type { CircuitState } from "../routing/health.ts";
@@ -31,19 +32,26 @@ export function choose(services: Services, planned: Planned): Planned {
   const warmth = warmthOf(planned);
   const { circuit, tagMatch } = planned.exchange.snapshot.config.routing;
   if (targets.length === 1 && route.targets.length === 1 && tagMatch === "off") return warmth === undefined ? planned : { ...planned, warmth };
-  const [preferred, ...others] = rank(services, { ...planned, targets: usable(services, planned) }, warmth).map(({ target }) => target);
+  const [preferred, ...others] = rank(services, { targets: usable(services, planned), strategy: route.model.strategy, circuit, warmTargetId: warmth === undefined ? undefined : services.routing.affinity.find(warmth.key)?.targetId }).map(({ target }) => target);
   if (preferred === undefined) throw noTarget(planned);
   services.routing.health.mayTry(circuitKey(preferred), circuit);
   return { ...planned, preferred, targets: [preferred, ...others], warmth };
 }
 
-/** Of targets that all may serve; the first is tried first. */
-export function rank({ routing }: Services, { route, targets, exchange }: Planned, warmth: Warmth | undefined): readonly Ranked[] {
-  const { health, stats, affinity } = routing;
-  const { circuit } = exchange.snapshot.config.routing;
-  const warm = warmth === undefined ? undefined : affinity.find(warmth.key)?.targetId;
-  const ranked = orderTargets(targets, route.model.strategy, { random: () => routing.random(), running: (id) => stats.running(id), firstEventMs: (id) => stats.firstEventMs(id) }).map(
-    (target): Ranked => ({ target, state: health.state(circuitKey(target), circuit), isProbed: health.isProbed(circuitKey(target)), isWarm: target.target.id === warm }),
+/** Targets that all may serve, and what decides among them. */
+export interface Rankable {
+  readonly targets: readonly PlannedTarget[];
+  readonly strategy: RoutingStrategy;
+  readonly circuit: CircuitConfig;
+  /** Where the session's prompt cache is warm. */
+  readonly warmTargetId: string | undefined;
+}
+
+/** The first is tried first. @param random in [0, 1) */
+export function rank({ routing }: Pick<Services, "routing">, { targets, strategy, circuit, warmTargetId }: Rankable, random = (): number => routing.random()): readonly Ranked[] {
+  const { health, stats } = routing;
+  const ranked = orderTargets(targets, strategy, { random, running: (id) => stats.running(id), firstEventMs: (id) => stats.firstEventMs(id) }).map(
+    (target): Ranked => ({ target, state: health.state(circuitKey(target), circuit), isProbed: health.isProbed(circuitKey(target)), isWarm: target.target.id === warmTargetId }),
   );
   const placeOf = ({ state, isProbed, isWarm }: Ranked): number => (state === "open" || isProbed ? 2 : isWarm ? 0 : 1);
   const waitOf = ({ target, state }: Ranked): number => (state === "open" ? (health.opensInMs(circuitKey(target)) ?? 0) : 0);

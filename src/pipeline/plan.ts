@@ -2,7 +2,8 @@
 import { mayUseModel, resolveAlias } from "../identity/access.ts";
 import type { Principal } from "../identity/principal.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
-import { nearestNames, type Route } from "../routing/route.ts";
+import type { ClientProject } from "../providers/provider.ts";
+import { nearestNames, type Route, type RouteTarget } from "../routing/route.ts";
 import { allowedProjects, attributionOf } from "./attribution.ts";
 import type { Exchange, Planned, PlannedTarget, Received, Replaced } from "./exchange.ts";
 import type { Place, Snapshot } from "./snapshot.ts";
@@ -36,14 +37,14 @@ function usableTargets(received: Received, route: Route): readonly PlannedTarget
     const place = exchange.snapshot.places.get(target.target.provider);
     const isClientPaid = target.target.credential === "client";
     if (place === undefined || (isClientPaid && !hasLoginFor(received, place))) return [];
-    const { provider, settings } = place;
-    return [{
-      ...target,
-      upstreamModel: provider.modelName?.(target.upstreamModel, settings) ?? target.upstreamModel,
-      place,
-      priceRegion: provider.priceRegion?.(settings, isClientPaid ? exchange.ingress.clientProject : undefined),
-    }];
+    return [atPlace(target, place, isClientPaid ? exchange.ingress.clientProject : undefined)];
   });
+}
+
+/** A target with what its place makes of it. @param clientProject of a caller's own login */
+export function atPlace(target: RouteTarget, place: Place, clientProject?: ClientProject): PlannedTarget {
+  const { provider, settings } = place;
+  return { ...target, upstreamModel: provider.modelName?.(target.upstreamModel, settings) ?? target.upstreamModel, place, priceRegion: provider.priceRegion?.(settings, clientProject) };
 }
 
 function hasLoginFor({ exchange, clientCredential }: Received, { provider }: Place): boolean {
@@ -60,7 +61,8 @@ function accessibleRoute(received: Received, requested: string): Route {
   throw modelUnavailable(received, requested);
 }
 
-function mayUseRoute(principal: Principal, route: Route): boolean {
+/** Whether the key's rights have the model under any of the names that give a right to it. */
+export function mayUseRoute(principal: Principal, route: Route): boolean {
   return route.rightsNames.some((name) => mayUseModel(principal, name, route.model.accessGroups));
 }
 

@@ -41,6 +41,8 @@ export interface TargetHealth {
   forget(isMeant: (key: string) => boolean): void;
   /** Called when a circuit opens or is parked. */
   onOpen(listener: (key: string) => void): void;
+  /** Called when one that had opened has closed. */
+  onClose(listener: (key: string) => void): void;
 }
 
 /** A probe that never ends frees its place, and so does one that was never sent, as for want of money. */
@@ -63,12 +65,16 @@ interface Circuit {
   buckets: { slice: number; calls: number; failures: number }[];
 }
 
-/** Bounded by the targets and models that were called. */
+/** Clients name models, so what is remembered is bounded: those that failed first are forgotten. */
+const circuitsMax = 10_000;
+
 export function createTargetHealth(clock: Clock): TargetHealth {
   const circuits = new Map<string, Circuit>();
   const listeners: ((key: string) => void)[] = [];
+  const closeListeners: ((key: string) => void)[] = [];
   const circuitOf = (key: string): Circuit => {
     let circuit = circuits.get(key);
+    if (circuit === undefined && circuits.size >= circuitsMax) circuits.delete(circuits.keys().next().value!);
     if (circuit === undefined) circuits.set(key, (circuit = { failuresInRow: 0, lastFailure: undefined, openUntilAt: undefined, opened: 0, parkedUntilAt: -Infinity, probedUntilAt: -Infinity, buckets: [] }));
     return circuit;
   };
@@ -131,6 +137,7 @@ export function createTargetHealth(clock: Clock): TargetHealth {
       // Most have never failed, and cost nothing but this look.
       if (circuit === undefined) return;
       circuit.failuresInRow = 0;
+      if (circuit.openUntilAt !== undefined) closeListeners.forEach((listener) => listener(key));
       circuit.openUntilAt = undefined;
       circuit.opened = 0;
       circuit.probedUntilAt = -Infinity;
@@ -169,5 +176,6 @@ export function createTargetHealth(clock: Clock): TargetHealth {
       for (const key of circuits.keys()) if (isMeant(key)) circuits.delete(key);
     },
     onOpen: (listener) => void listeners.push(listener),
+    onClose: (listener) => void closeListeners.push(listener),
   };
 }

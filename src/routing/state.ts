@@ -11,6 +11,8 @@ export interface RoutingState {
   readonly stats: TargetStats;
   readonly affinity: Affinity;
   readonly retryBudget: RetryBudget;
+  /** How often circuits of each target have opened or were parked. */
+  readonly openings: ReadonlyMap<string, number>;
   /** In [0, 1). */
   random(): number;
 }
@@ -20,13 +22,23 @@ export function createRoutingState(clock: Clock, inForce: Pick<RoutingConfig, "r
   const affinity = createAffinity(clock);
   const health = createTargetHealth(clock);
   // Who waits for a place that is down finds a warm cache there no sooner than it is up.
-  health.onOpen((key) => affinity.releaseTarget(targetOf(key)));
-  return { health, stats: createTargetStats(clock), affinity, retryBudget: createRetryBudget(() => inForce.retryBudget), random };
+  const openings = new Map<string, number>();
+  health.onOpen((key) => {
+    const target = targetOf(key);
+    affinity.releaseTarget(target);
+    openings.set(target, (openings.get(target) ?? 0) + 1);
+  });
+  return { health, openings, stats: createTargetStats(clock), affinity, retryBudget: createRetryBudget(() => inForce.retryBudget), random };
 }
 
 /** One circuit for each model at each target. */
 export function circuitKey({ target, upstreamModel }: { readonly target: { readonly id: string }; readonly upstreamModel: string }): string {
   return `${target.id}\n${upstreamModel}`;
+}
+
+/** The provider's name of the model of a circuit's key. */
+export function modelOf(key: string): string {
+  return key.slice(key.indexOf("\n") + 1);
 }
 
 /** Id of the target of a circuit's key. */

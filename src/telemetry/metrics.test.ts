@@ -9,7 +9,7 @@ it("counts requests by operation, status and blame, and times into cumulative bu
   metrics.requestFinished({ ...finished, firstEventMs: undefined, durationMs: 50 });
   metrics.requestFinished({ ...finished, status: 401, blame: "client" });
   metrics.streamOpened();
-  metrics.connect({ journalDepth: () => 3, unresolvedAttempts: () => 2, requestsInFlight: () => 1, failOpenAttempts: () => 4, isFailingOpen: () => true, config: () => ({ reloads: 3, failures: 1, isFailed: true, lastSuccessMs: 1_500, needsRestart: [] }), loopLagSeconds: () => 0.5 });
+  metrics.connect({ journalDepth: () => 3, unresolvedAttempts: () => 2, requestsInFlight: () => 1, failOpenAttempts: () => 4, isFailingOpen: () => true, config: () => ({ reloads: 3, failures: 1, isFailed: true, lastSuccessMs: 1_500, needsRestart: [] }), routing: () => ({ circuits: [{ target: 'a"b', state: "open" }, { target: 'a"b', state: "open" }, { target: "c", state: "half-open" }], openings: new Map([["c", 3]]), retryTokens: 7.5 }), loopLagSeconds: () => 0.5 });
   const { text, contentType } = await metrics.render();
   expect(contentType).toContain("version=0.0.4");
   const lines = text.split("\n");

@@ -14,6 +14,13 @@ export interface FinishedRequest {
   readonly durationMs: number;
 }
 
+/** A session's prompt cache that was not read as expected. Names are those of the configuration. */
+export interface CacheMissed {
+  readonly target: string;
+  readonly model: string;
+  readonly reason: "vanished" | "moved";
+}
+
 /** How the last readings of the configuration went. */
 export interface ConfigStatus {
   /** Since the start, which is none of them. */
@@ -27,6 +34,15 @@ export interface ConfigStatus {
   readonly needsRestart: readonly string[];
 }
 
+/** How targets are, by their ids, which are the operator's. */
+export interface RoutingStatus {
+  /** Models of which the circuit is not closed. */
+  readonly circuits: readonly { readonly target: string; readonly state: "open" | "half-open" }[];
+  readonly openings: ReadonlyMap<string, number>;
+  /** Left of the budget of retries. */
+  readonly retryTokens: number;
+}
+
 /** Values read when somebody asks. */
 export interface MetricSources {
   readonly journalDepth: () => number;
@@ -38,12 +54,14 @@ export interface MetricSources {
   /** Calls go on now although the store cannot be written. */
   readonly isFailingOpen: () => boolean;
   readonly config: () => ConfigStatus;
+  readonly routing: () => RoutingStatus;
   /** Mean delay of the event loop since the last reading, seconds. */
   readonly loopLagSeconds: () => number;
 }
 
 export interface Metrics {
   requestFinished(request: FinishedRequest): void;
+  cacheMissed(miss: CacheMissed): void;
   streamOpened(): void;
   streamClosed(): void;
   connect(sources: MetricSources): void;
@@ -56,6 +74,7 @@ const overheadBuckets = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05,
 
 export function createMetrics(): Metrics {
   const requests = new Map<string, number>();
+  const cacheMisses = new Map<string, number>();
   const firstEvent = createHistogram("tollgate_first_event_seconds", "From dispatch to the first event of the reply.", secondsBuckets);
   const overhead = createHistogram("tollgate_overhead_seconds", "Time spent inside the gateway before the reply was committed.", overheadBuckets);
   const duration = createHistogram("tollgate_request_seconds", "Whole requests.", secondsBuckets);
@@ -71,6 +90,10 @@ export function createMetrics(): Metrics {
       if (firstEventMs !== undefined) firstEvent.observe(firstEventMs / 1000);
       if (overheadMs !== undefined) overhead.observe(overheadMs / 1000);
     },
+    cacheMissed({ target, model, reason }) {
+      const series = `target="${labelText(target)}",model="${labelText(model)}",reason="${reason}"`;
+      cacheMisses.set(series, (cacheMisses.get(series) ?? 0) + 1);
+    },
     streamOpened: () => void (openStreams += 1),
     streamClosed: () => void (openStreams -= 1),
     connect: (given) => void (sources = given),
@@ -80,6 +103,8 @@ export function createMetrics(): Metrics {
       const lines = [
         ...header("tollgate_requests_total", "Finished requests by operation, status and blame.", "counter"),
         ...counts,
+        ...header("tollgate_cache_miss_unexpected_total", "Replies that read less than half of what their session's prompt cache should have given.", "counter"),
+        ...[...cacheMisses].map(([series, count]) => `tollgate_cache_miss_unexpected_total{${series}} ${count}`),
         ...firstEvent.lines(),
         ...overhead.lines(),
         ...duration.lines(),
@@ -99,6 +124,7 @@ export function createMetrics(): Metrics {
           ...gauge("tollgate_failing_open", "1 while calls go on although the store cannot be written.", sources.isFailingOpen() ? 1 : 0),
           ...header("tollgate_fail_open_attempts_total", "Attempts that left while the store could not be written.", "counter"),
           `tollgate_fail_open_attempts_total ${sources.failOpenAttempts()}`,
+          ...routingLines(sources.routing()),
           ...gauge("tollgate_requests_in_flight", "Requests in work now.", sources.requestsInFlight()),
           ...gauge("tollgate_event_loop_lag_seconds", "Mean event-loop delay since the last reading.", sources.loopLagSeconds()),
         );
@@ -106,6 +132,26 @@ export function createMetrics(): Metrics {
       return { contentType: "text/plain; version=0.0.4; charset=utf-8", text: `${lines.join("\n")}\n` };
     },
   };
+}
+
+function routingLines({ circuits, openings, retryTokens }: RoutingStatus): string[] {
+  const counts = new Map<string, number>();
+  for (const { target, state } of circuits) {
+    const series = `target="${escaped(target)}",state="${state}"`;
+    counts.set(series, (counts.get(series) ?? 0) + 1);
+  }
+  return [
+    ...header("tollgate_circuits", "Models at a target whose circuit is not closed.", "gauge"),
+    ...[...counts].map(([series, count]) => `tollgate_circuits{${series}} ${count}`),
+    ...header("tollgate_circuit_openings_total", "How often circuits of a target have opened, or waited for a quota.", "counter"),
+    ...[...openings].map(([target, count]) => `tollgate_circuit_openings_total{target="${escaped(target)}"} ${count}`),
+    ...gauge("tollgate_retry_budget_tokens", "Retries that may be made now.", retryTokens),
+  ];
+}
+
+/** As the format wants label values. */
+function escaped(value: string): string {
+  return value.replace(/[\\"\n]/g, (character) => (character === "\n" ? "\\n" : `\\${character}`));
 }
 
 async function readUnresolved(sources: MetricSources | undefined, last: number): Promise<number> {
@@ -118,6 +164,11 @@ async function readUnresolved(sources: MetricSources | undefined, last: number):
 
 function header(name: string, help: string, type: "counter" | "gauge" | "histogram"): string[] {
   return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+}
+
+/** A configured name as the value of a label. */
+function labelText(name: string): string {
+  return name.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
 function gauge(name: string, help: string, value: number): string[] {

@@ -6,10 +6,10 @@ import type { FailureClass, TargetConfig } from "../config/gateway-config.ts";
 import { Cancellation } from "../kernel/cancellation.ts";
 import type { Timer } from "../kernel/clock.ts";
 import { asGatewayError, GatewayError } from "../kernel/gateway-error.ts";
-import { originOf, withTargetHeaders } from "../pipeline/attempt.ts";
-import { failureOfFault, failureOfStatus } from "../pipeline/failures.ts";
-import type { Services } from "../pipeline/services.ts";
-import type { Place, Snapshot } from "../pipeline/snapshot.ts";
+import { originOf, withTargetHeaders } from "./attempt.ts";
+import { failureOfFault, failureOfStatus } from "./failures.ts";
+import type { Services } from "./services.ts";
+import type { Place, Snapshot } from "./snapshot.ts";
 import { circuitKey } from "../routing/state.ts";
 import { isProblem, scanMembers } from "../wire/json-members.ts";
 
