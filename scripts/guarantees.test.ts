@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { commands, promises, readFigures, withTable } from "./guarantees.ts";
+import { commands, promises, readFigures, withAffinityTable, withTable } from "./guarantees.ts";
 
 const root = join(import.meta.dirname, "..");
 const page = readFileSync(join(root, "docs", "guarantees.md"), "utf8");
@@ -11,6 +11,11 @@ const page = readFileSync(join(root, "docs", "guarantees.md"), "utf8");
 describe("the guarantees", () => {
   it("are on the page as they were measured", () => {
     expect(page).toBe(withTable(page, readFigures()));
+  });
+
+  it("are on the page about routing as well, what ways of choosing a target cost", () => {
+    const routing = readFileSync(join(root, "docs", "routing.md"), "utf8");
+    expect(routing).toBe(withAffinityTable(routing, readFigures()));
   });
 
   it("have figures, each of them, and no figure is without a promise", () => {

@@ -1,5 +1,5 @@
 /**
- * What Tollgate promises about money, each promise with the command that proves it and the words for its figures. `docs/guarantees.md`
+ * What Tollgate promises about money, and about living on where its callers would pay for it, each promise with the command that proves it and the words for its figures. `docs/guarantees.md`
  * is made from this list and from `docs/guarantees.json`, which `scripts/proof.ts` writes; so no figure stands without its command.
  */
 import { readFileSync } from "node:fs";
@@ -29,6 +29,7 @@ export const commands: Readonly<Record<string, { readonly env: Readonly<Record<s
   storm: { env: { TOLLGATE_STORM: "10000", TOLLGATE_CUT_STEP: "1" }, file: "test/e2e/storm.test.ts" },
   kills: { env: { TOLLGATE_KILLS: "200" }, file: "test/e2e/kill.test.ts" },
   admission: { env: {}, file: "bench/admission.ts", arguments: ["--assert", "15"] },
+  affinity: { env: { TOLLGATE_AFFINITY_SEEDS: "50" }, file: "test/simulation/affinity.test.ts" },
   usage: { env: {}, file: "bench/usage.ts", arguments: ["--assert", "200", "--assert-ratio", "1.1"] },
 };
 
@@ -110,6 +111,12 @@ export const promises: readonly Promised[] = [
     measured: ({ admission: { microseconds, bindings, keys, teams } = {} }) => `${microseconds} µs of CPU for a call that ${bindings} budgets bind, with ${count(keys)} keys in ${count(teams)} teams (median of 5)`,
   },
   {
+    promise: "Sessions keep their prompt caches although there are several targets and one of them fails for a while: within 5 % of what one target that never fails would cost.",
+    proofs: ["affinity-5", "affinity-60"],
+    command: "affinity",
+    measured: ({ "affinity-5": short = {}, "affinity-60": long = {} }) => `${count(short.worlds)} worlds of 20 developers with 8 subagents each and ${count(short.calls)} calls, three targets: ${short.tollgateMorePercent} % more with caches of five minutes, ${long.tollgateMorePercent} % with those of an hour, at the worst ${Math.max(short.worstPercent ?? 0, long.worstPercent ?? 0)} % (targets at random: ${short.randomMorePercent} % and ${long.randomMorePercent} %)`,
+  },
+  {
     promise: "A long ledger is read at once, and its old rows are removed without anybody's noticing.",
     proofs: ["usage"],
     command: "usage",
@@ -129,13 +136,35 @@ export function guaranteesTable(figures: AllFigures): string {
   return ["| Promise | Measured | Again with |", "|---|---|---|", ...rows].join("\n");
 }
 
+/** What ways of choosing a target cost, for docs/routing.md. */
+export function affinityTable({ "affinity-5": figures = {} }: AllFigures): string {
+  const rows = [["single", "one target that never fails"], ["tollgate", "Tollgate"], ["sticky", "by the session's id alone"], ["random", "at random"]] as const;
+  return [
+    "| Target chosen | Cost a world | More | Input read from caches | Calls sent to the target that failed |",
+    "|---|--:|--:|--:|--:|",
+    ...rows.map(([way, title]) => `| ${title} | ${dollars(figures[`${way}Usd`])} | ${figures[`${way}MorePercent`] ?? 0} % | ${figures[`${way}ReadPercent`] ?? 0} % | ${count(figures[`${way}Failovers`])} |`),
+  ].join("\n");
+}
+
+export const affinityStart = "<!-- affinity: written by `npm run proof -- affinity` -->";
+export const affinityEnd = "<!-- end of affinity -->";
+
 export const tableStart = "<!-- figures: written by `npm run proof` -->";
 export const tableEnd = "<!-- end of figures -->";
 
-/** The page with its table made anew. */
+/** docs/guarantees.md with its table made anew. */
 export function withTable(page: string, figures: AllFigures): string {
-  const from = page.indexOf(tableStart) + tableStart.length;
-  const to = page.indexOf(tableEnd);
-  if (to < from) throw new Error("docs/guarantees.md has lost its markers");
-  return `${page.slice(0, from)}\n\n${guaranteesTable(figures)}\n\n${page.slice(to)}`;
+  return between(page, [tableStart, tableEnd], guaranteesTable(figures));
+}
+
+/** docs/routing.md with its table made anew. */
+export function withAffinityTable(page: string, figures: AllFigures): string {
+  return between(page, [affinityStart, affinityEnd], affinityTable(figures));
+}
+
+function between(page: string, [start, end]: readonly [string, string], table: string): string {
+  const from = page.indexOf(start) + start.length;
+  const to = page.indexOf(end);
+  if (to < from) throw new Error(`a page has lost its marker ${start}`);
+  return `${page.slice(0, from)}\n\n${table}\n\n${page.slice(to)}`;
 }

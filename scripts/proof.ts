@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { commandLine, commands, readFigures, withTable, type AllFigures, type Figures } from "./guarantees.ts";
+import { commandLine, commands, readFigures, withAffinityTable, withTable, type AllFigures, type Figures } from "./guarantees.ts";
 
 const docs = join(import.meta.dirname, "..", "docs");
 const wanted = process.argv.slice(2);
@@ -30,6 +30,8 @@ rmSync(folder, { recursive: true, force: true });
 writeFileSync(join(docs, "guarantees.json"), `${JSON.stringify({ ...readFigures(), ...measured }, undefined, 2)}\n`);
 const page = join(docs, "guarantees.md");
 writeFileSync(page, withTable(readFileSync(page, "utf8"), readFigures()));
+const routingPage = join(docs, "routing.md");
+writeFileSync(routingPage, withAffinityTable(readFileSync(routingPage, "utf8"), readFigures()));
 process.stdout.write(failed.length === 0 ? "\nall proofs hold; docs/guarantees.md has their figures\n" : `\nfailed: ${failed.join(", ")}\n`);
 process.exitCode = failed.length > 0 ? 1 : 0;
 
