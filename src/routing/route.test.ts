@@ -69,8 +69,22 @@ describe("createRouteTable", () => {
       expect(both.resolveCloudName(id)?.publicName).toBe("claude-sonnet-4-5-20250929");
     }
     expect(only.resolveCloudName("us.anthropic.claude-opus-4-5-20251101-v1:0")).toBeUndefined();
-    // Whoever speaks Anthropic's own form says what the list says.
-    expect(only.resolve("claude-sonnet-4-5-20250929")).toBeUndefined();
+  });
+
+  it("finds what a name stands for that nothing answers to: a provider's prefix at its own targets, a cloud's id, a date", () => {
+    const at = (provider: string): TargetConfig => ({ ...target(`at-${provider}`, "x"), provider });
+    const served: ModelConfig = { ...model("claude-sonnet-4-5", "x"), targets: [at("direct"), at("aws")] };
+    const providers = new Map([["direct", { name: "direct", kind: "anthropic", settings: {} }], ["aws", { name: "aws", kind: "bedrock", settings: {} }]]);
+    const routes = createRouteTable({ models: [served, model("claude-opus-4-5-20251101", "dated")], modelAliases: new Map(), providers });
+    const targetsOf = (name: string): unknown => routes.resolve(name)?.targets.map((each) => each.target.provider);
+    expect(targetsOf("anthropic/claude-sonnet-4-5")).toEqual(["direct"]);
+    expect(targetsOf("bedrock/claude-sonnet-4-5[1m]")).toEqual(["aws"]);
+    expect(targetsOf("bedrock/converse/us.anthropic.claude-sonnet-4-5-20250929-v1:0")).toEqual(["aws"]);
+    for (const name of ["claude-sonnet-4-5-20250929", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5@20250929"]) expect(targetsOf(name)).toEqual(["direct", "aws"]);
+    for (const name of ["vertex_ai/claude-sonnet-4-5", "openai/claude-sonnet-4-5", "anthropic/claude-none", "claude-opus-4-5", "anthropic/", "anthropic/anthropic/claude-none"]) expect(routes.resolve(name)).toBeUndefined();
+    // A key that may use `bedrock/*` may not use every model behind that prefix.
+    expect(routes.resolve("bedrock/claude-sonnet-4-5")?.rightsNames).toEqual(["claude-sonnet-4-5"]);
+    expect(routes.resolve("claude-sonnet-4-5-20250929")?.rightsNames).toEqual(["claude-sonnet-4-5"]);
   });
 
   it("lists exact names, aliases and the known names that patterns serve, but no pattern and no hidden alias", () => {

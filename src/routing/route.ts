@@ -1,6 +1,7 @@
 /**
  * From the name a client asks for to the targets that serve it. Names resolve in one order: exact name, alias, group alias,
- * target id, then patterns by specificity. Pure.
+ * target id, then patterns by specificity; what nothing answers to is looked for under the name it stands for: without a provider's prefix,
+ * a cloud's id by Anthropic's name, a dated name by its alias. Pure.
  */
 import type { GatewayConfig, ModelConfig, TargetConfig } from "../config/gateway-config.ts";
 
@@ -65,7 +66,12 @@ export function claudeNameOf(cloudName: string): string | undefined {
   return vertex[2] === undefined ? vertex[1] : `${vertex[1]}-${vertex[2]}`;
 }
 
-export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAliases">): RouteTable {
+/** LiteLLM's prefixes of names, with the kinds of provider behind each, and its routes to them. */
+const prefixed = /^(anthropic|bedrock|vertex_ai|azure_ai)\/(?:converse\/|invoke\/)?(.+)$/;
+const kindsByPrefix: Readonly<Record<string, readonly string[]>> = { anthropic: ["anthropic", "anthropic-aws"], bedrock: ["bedrock", "mantle"], vertex_ai: ["vertex"], azure_ai: ["foundry"] };
+
+/** @param config `providers` tells which targets a prefix is about; absent: none is known to be */
+export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAliases"> & Partial<Pick<GatewayConfig, "providers">>): RouteTable {
   const exact = new Map<string, ModelConfig>();
   const byTarget = new Map<string, { model: ModelConfig; target: TargetConfig }>();
   const byUpstreamName = new Map<string, { model: ModelConfig; target: TargetConfig }>();
@@ -104,7 +110,20 @@ export function createRouteTable(config: Pick<GatewayConfig, "models" | "modelAl
       return route === undefined ? undefined : { ...route, rightsNames: [name, ...route.rightsNames] };
     }
     // Before patterns: one would take the suffix for a part of the name.
-    return contextSuffix.test(name) ? resolve(name.replace(contextSuffix, "")) : resolveDirect(name);
+    return contextSuffix.test(name) ? resolve(name.replace(contextSuffix, "")) : (resolveDirect(name) ?? resolveMeant(name));
+  };
+
+  /** Rights come from the names that are found, never from how they were written. */
+  const resolveMeant = (name: string): Route | undefined => {
+    const [, prefix = "", rest = ""] = prefixed.exec(name) ?? [];
+    if (rest !== "") {
+      const route = resolve(rest);
+      const targets = route?.targets.filter(({ target }) => kindsByPrefix[prefix]!.includes(config.providers?.get(target.provider)?.kind ?? ""));
+      return route === undefined || targets === undefined || targets.length === 0 ? undefined : { ...route, targets };
+    }
+    const claudeName = claudeNameOf(name);
+    if (claudeName !== undefined) return resolve(claudeName);
+    return modelDate.test(name) ? resolveDirect(name.replace(modelDate, "")) : undefined;
   };
 
   const isPlain = config.modelAliases.size === 0 && config.models.every((model) => model.aliases.length === 0 && model.targets.every((target) => target.model === model.name));
