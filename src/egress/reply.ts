@@ -34,7 +34,7 @@ export interface UpstreamReply {
 export type ReplyFault = { readonly kind: "unconnected" | "broken" | "slow"; readonly detail: string; readonly wasSent: boolean } | { readonly kind: "aborted"; readonly reason: GatewayError; readonly wasSent: boolean };
 
 /** Body bytes that may wait for a consumer before the upstream is paused. */
-const waitingBytesMax = 256 * 1024;
+const waitingBytesMax = 64 * 1024;
 
 /**
  * @param cancelled gives the reply up, before or after its head
@@ -53,6 +53,13 @@ export function createReply(cancelled: Cancelled, onHead: (reply: UpstreamReply)
   let afterFlush: (() => void) | undefined;
   let isOver = false;
   let isPaused = false;
+
+  /** Once the last byte is read, the connection is another call's. */
+  let isLetGo = false;
+  const letGo = (): void => {
+    isLetGo = true;
+    flight = undefined;
+  };
 
   /** Ends the story once; nothing is delivered afterwards. */
   const settle = (fault: GatewayError | undefined): void => {
@@ -130,8 +137,12 @@ export function createReply(cancelled: Cancelled, onHead: (reply: UpstreamReply)
         flight?.pause();
       }
     },
-    end: () => settle(undefined),
+    end() {
+      letGo();
+      settle(undefined);
+    },
     fault(kind, detail) {
+      letGo();
       if (!hasHead) failHead({ kind: kind === "broken" ? "broken" : "slow", detail, wasSent });
       else settle(new GatewayError(kind === "broken" ? "upstream_stream_broken" : "upstream_stream_idle", { internal: detail }));
     },
@@ -139,6 +150,7 @@ export function createReply(cancelled: Cancelled, onHead: (reply: UpstreamReply)
   return {
     sink,
     attach(started) {
+      if (isLetGo) return;
       flight = started;
       if (isOver && !hasHead) started.destroy();
     },

@@ -10,8 +10,8 @@ export const headerBytesMax = 32 * 1024;
 export const jsonDepthMax = 128;
 /** Top-level members of a request body. */
 export const jsonMembersMax = 256;
-/** A plain reply up to this size is held until it is complete, so that its cost can be told in a header. */
-export const plainReplyHoldBytesMax = 1024 * 1024;
+/** A plain reply up to this size is held until it is complete, so that its cost can be told in a header. A client that reads slowly makes the gateway hold no more. */
+export const plainReplyHoldBytesMax = 256 * 1024;
 /** A plain reply beyond this size is passed on but not read for usage; its entry is closed as estimated. */
 export const plainReplyMeterBytesMax = 64 * 1024 * 1024;
 /** The unfinished tail of a stream that is held back so that only whole events go out. */

@@ -12,7 +12,7 @@ import type { AttemptOutcome } from "./books.ts";
 import { createCourse, type Course, type Failed, type Try } from "./course.ts";
 import type { Admitted, Committed, Exchange } from "./exchange.ts";
 import { failureOf, noteOutcome, waitOf } from "./failures.ts";
-import { awaitContent, isPassingFault, mayBeHeld } from "./first-content.ts";
+import { awaitContent, awaitWhole, isPassingFault, isStream, mayBeHeld } from "./first-content.ts";
 import type { Turn } from "./limits.ts";
 import type { Services } from "./services.ts";
 import { isSuccess, judge, refusalIn, type Verdict } from "./verdict.ts";
@@ -87,11 +87,21 @@ type Commit = Extract<Verdict, { kind: "commit" }>;
 async function hold(services: Services, exchange: Exchange, verdict: Commit, course: Course): Promise<Verdict> {
   const { attempt, reply } = verdict.result;
   const holdMs = exchange.snapshot.config.routing.holdEventsMs;
-  if (holdMs === 0 || !mayBeHeld(reply) || !course.hasMore()) return verdict;
+  if (!course.hasMore()) return verdict;
+  if (!isStream(reply)) return holdPlain(exchange, verdict);
+  if (holdMs === 0 || !mayBeHeld(reply)) return verdict;
   const beginning = await awaitContent(services, exchange, { attempt, reply, holdMs });
   const { fault, observer } = beginning;
   if (fault === undefined || !isPassingFault(fault) || exchange.ending.reason !== undefined) return { kind: "commit", result: { ...verdict.result, reply: beginning.reply } };
   return { kind: "next", fault, begun: { ...attempt, observer } };
+}
+
+/** Nothing of a plain reply goes out before it is whole, so that waiting for it here costs the caller nothing. */
+async function holdPlain(exchange: Exchange, verdict: Commit): Promise<Verdict> {
+  const { attempt } = verdict.result;
+  const { reply, fault } = await awaitWhole(verdict.result.reply);
+  if (fault === undefined || !isPassingFault(fault) || exchange.ending.reason !== undefined) return { kind: "commit", result: { ...verdict.result, reply } };
+  return { kind: "next", fault, begun: attempt };
 }
 
 /** A refusal that another model may not give. */

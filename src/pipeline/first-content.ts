@@ -4,6 +4,7 @@
  */
 import type { ReplyConsumer, UpstreamReply } from "../egress/reply.ts";
 import type { ReplyObserver } from "../dialects/dialect.ts";
+import { plainReplyHoldBytesMax } from "../kernel/bounds.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { headerValue } from "../wire/headers.ts";
 import { createEventSplitter } from "../wire/sse.ts";
@@ -27,14 +28,19 @@ const heldBytesMax = 256 * 1024;
 const passing: ReadonlySet<string> = new Set(["overloaded_error", "api_error", "rate_limit_error", "timeout_error"]);
 const statusOf: Readonly<Record<string, number>> = { overloaded_error: 529, rate_limit_error: 429, timeout_error: 504 };
 
-/** Only a stream whose bytes can be read as they come. */
-export function mayBeHeld({ headers }: UpstreamReply): boolean {
-  const coding = headerValue(headers, "content-encoding");
+/** Events, as the dialect or the place frames them. */
+export function isStream({ headers }: UpstreamReply): boolean {
   const type = headerValue(headers, "content-type")?.toLowerCase() ?? "";
-  return (coding === undefined || coding.toLowerCase() === "identity") && (type.startsWith("text/event-stream") || type.startsWith(framedType));
+  return type.startsWith("text/event-stream") || type.startsWith(framedType);
 }
 
-/** Resolves with the first content, the first fault, or after `holdMs`, whichever comes first. */
+/** Only a stream whose bytes can be read as they come. */
+export function mayBeHeld(reply: UpstreamReply): boolean {
+  const coding = headerValue(reply.headers, "content-encoding");
+  return (coding === undefined || coding.toLowerCase() === "identity") && isStream(reply);
+}
+
+/** Resolves with the first content, the first fault, or once `holdMs` have passed and there is something to show, whichever comes first. */
 export function awaitContent({ clock }: Services, exchange: Exchange, { attempt, reply, holdMs }: { readonly attempt: Attempt; readonly reply: UpstreamReply; readonly holdMs: number }): Promise<Beginning> {
   const isFramed = headerValue(reply.headers, "content-type")?.toLowerCase().startsWith(framedType) === true;
   const unframer = isFramed ? attempt.planned.place.provider.unframe?.() : undefined;
@@ -48,16 +54,43 @@ export function awaitContent({ clock }: Services, exchange: Exchange, { attempt,
       held.onEnding = undefined;
       resolve({ reply: held.reply, fault, observer });
     };
-    const timer = clock.after(holdMs, () => decide());
+    let hasEvents = false;
+    let isDue = false;
+    const timer = clock.after(holdMs, () => {
+      isDue = true;
+      if (hasEvents) decide();
+    });
     held.onPiece = (bytes, heldBytes) => {
       // A copy: what reads it may change it, and the client gets what came.
       const events = unframer === undefined ? splitter.push(bytes) : unframer.push(Buffer.from(bytes));
-      if (events.length > 0) observer.streamEvents(events);
+      if (events.length > 0) {
+        hasEvents = true;
+        observer.streamEvents(events);
+      }
       const fault = unframer?.fault() ?? errorIn(observer);
       if (fault !== undefined) decide(fault);
-      else if (observer.hasContent() || observer.ending() !== "broken" || observer.observed().stage === "final" || heldBytes > heldBytesMax) decide();
+      else if (observer.hasContent() || observer.ending() !== "broken" || observer.observed().stage === "final" || heldBytes > heldBytesMax || (isDue && hasEvents)) decide();
     };
     held.onEnding = (fault) => decide(fault ?? new GatewayError(observer.hasStarted() ? "upstream_stream_broken" : "upstream_reply_invalid", { internal: "the stream ended before any content" }));
+    held.start();
+  });
+}
+
+/** A plain reply, of which nothing goes out before it is whole: one that breaks off or holds nothing may be had elsewhere. Resolves early for a very large one. */
+export function awaitWhole(reply: UpstreamReply): Promise<Pick<Beginning, "reply" | "fault">> {
+  const held = heldReply(reply);
+  let isEmpty = true;
+  return new Promise((resolve) => {
+    const decide = (fault?: GatewayError): void => {
+      held.onPiece = undefined;
+      held.onEnding = undefined;
+      resolve({ reply: held.reply, fault });
+    };
+    held.onPiece = (_bytes, heldBytes) => {
+      isEmpty = false;
+      if (heldBytes > plainReplyHoldBytesMax) decide();
+    };
+    held.onEnding = (fault) => decide(fault ?? (isEmpty ? new GatewayError("upstream_reply_invalid", { internal: "empty body" }) : undefined));
     held.start();
   });
 }

@@ -5,6 +5,7 @@
 import type { ServerResponse } from "node:http";
 import type { ReplyConsumer, UpstreamReply } from "../egress/reply.ts";
 import { plainReplyHoldBytesMax, plainReplyMeterBytesMax } from "../kernel/bounds.ts";
+import { errorCodes } from "../kernel/error-codes.ts";
 import { asGatewayError, GatewayError, internalWords } from "../kernel/gateway-error.ts";
 import { releaseMemory } from "../kernel/memory.ts";
 import { charged, formatUsd, nanoUsd } from "../kernel/money.ts";
@@ -19,6 +20,7 @@ import { watchOf } from "./report.ts";
 import { upstreamRequestId } from "./failover.ts";
 import { failureOfFault, noteOutcome } from "./failures.ts";
 import type { Services } from "./services.ts";
+import { createPlainMeter, type PlainMeter } from "./plain-meter.ts";
 import { createStreamPath, type Passed } from "./stream-path.ts";
 import { framedType } from "./verdict.ts";
 
@@ -92,6 +94,8 @@ function commit(services: Services, committed: Committed, replyHeaders: readonly
   );
   if (attempt.loss.length > 0) headers.push("x-tollgate-loss", attempt.loss.join(", ").replace(/[^ -~]/g, "?").slice(0, 4_096));
   if (committed.insteadOf !== undefined) headers.push(...replacedHeaders(committed.insteadOf, committed.route.publicName));
+  // The last of several refusals is told in its own words, and callers are told when to come back in any case.
+  if (exchange.report.attempts > 1 && (reply.status === 503 || reply.status === 529) && headerValue(headers, "retry-after") === undefined) headers.push("retry-after", String(errorCodes.upstream_all_failed.retryAfterSeconds));
   if (exchange.report.attempts > 1) headers.push("x-tollgate-attempts", String(exchange.report.attempts), "x-litellm-attempted-retries", String(exchange.report.attempts - 1));
   if (committed.notice !== undefined) headers.push("x-tollgate-notice", committed.notice);
   exchange.response.writeHead(reply.status, headers);
@@ -125,8 +129,10 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
   return new Promise((resolve) => {
     const done = (outcome: AttemptOutcome, fault?: GatewayError): void => {
       response.off("drain", onDrain);
+      if (abandoned !== undefined) exchange.ending.remove(abandoned);
       resolve({ outcome, fault, firstEventMs, responseBytes });
     };
+    let abandoned: (() => void) | undefined;
     let isOver = false;
     /** Of the piece in hand. */
     let readAt = committed.headAt;
@@ -197,7 +203,11 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
     if (!isCoded) return reply.consume(guarded);
     const decoding = decodeFor(guarded, coding, reply);
     flow = decoding.flow;
+    // Once the upstream has sent all, nothing but this tells a decoder that waits for the client that there is none any more.
+    abandoned = () => decoding.consumer.fail(exchange.ending.reason ?? new GatewayError("client_closed"));
     reply.consume(decoding.consumer);
+    if (exchange.ending.reason === undefined) exchange.ending.add(abandoned);
+    else abandoned();
   });
 }
 
@@ -208,10 +218,11 @@ function passStream(services: Services, committed: Committed, isFramed: boolean)
 function passPlain(services: Services, committed: Committed): Promise<Passing> {
   const { exchange, attempt, reply } = committed;
   const { response } = exchange;
+  const coding = headerValue(reply.headers, "content-encoding");
   const pieces: Buffer[] = [];
-  let heldBytes = 0;
   let responseBytes = 0;
-  let isCommitted = false;
+  /** Of a reply that is passed on as it comes. */
+  let meter: PlainMeter | undefined;
   const firstEventMs = committed.headAt - attempt.dispatchedAt;
 
   return new Promise((resolve) => {
@@ -219,18 +230,26 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
       response.off("drain", onDrain);
       resolve({ outcome, fault, firstEventMs, responseBytes });
     };
-    const onDrain = (): void => reply.resume();
+    const flow = eitherMayHold(reply);
+    const onDrain = flow.forReader.release;
     const complete = async (): Promise<void> => {
       const readyAt = services.clock.monotonic();
-      const whole = Buffer.concat(pieces, heldBytes);
-      if (reply.status === 200 && heldBytes === 0) return done("broken", new GatewayError("upstream_reply_invalid", { internal: "empty body" }));
-      await meterPlain(services, committed, whole, responseBytes);
-      if (!isCommitted) {
+      if (meter === undefined) {
+        const whole = Buffer.concat(pieces, responseBytes);
+        if (reply.status === 200 && whole.length === 0) return done("broken", new GatewayError("upstream_reply_invalid", { internal: "empty body" }));
+        meterPlain(services, committed, await decodeWhole(coding, whole, plainReplyMeterBytesMax));
         const { headers, added, body } = await inClientsForm(exchange.ingress, reply, whole);
         commit(services, committed, headers, { readyAt, extra: [...costHeader(services, committed), ...added] });
         endWith(response, body);
-      } else response.end();
+      } else {
+        meterPlain(services, committed, await meter.finish());
+        response.end();
+      }
       done(reply.status < 400 ? "completed" : "upstream_error");
+    };
+    const pass = (bytes: Buffer): void => {
+      meter?.push(bytes);
+      if (!response.write(bytes)) flow.forReader.hold();
     };
     response.on("drain", onDrain);
     const giveUp = (fault: unknown): void => {
@@ -240,22 +259,16 @@ function passPlain(services: Services, committed: Committed): Promise<Passing> {
     const consumer: ReplyConsumer = {
       data(bytes) {
         responseBytes += bytes.length;
-        if (heldBytes < plainReplyMeterBytesMax) {
-          pieces.push(bytes);
-          heldBytes += bytes.length;
-        }
-        if (isCommitted) {
-          if (!response.write(bytes)) reply.pause();
-        } else if (heldBytes > plainReplyHoldBytesMax) {
-          isCommitted = true;
-          commit(services, committed, reply.headers, { readyAt: services.clock.monotonic() });
-          for (const piece of pieces) response.write(piece);
-          if (response.writableNeedDrain) reply.pause();
-        }
+        if (meter !== undefined) return pass(bytes);
+        pieces.push(bytes);
+        if (responseBytes <= plainReplyHoldBytesMax) return;
+        meter = createPlainMeter(coding, flow.forMeter);
+        commit(services, committed, reply.headers, { readyAt: services.clock.monotonic() });
+        for (const piece of pieces.splice(0)) pass(piece);
       },
       end: () => void complete().catch(giveUp),
       fail(fault) {
-        if (isCommitted) response.destroy();
+        if (meter !== undefined) response.destroy();
         done(outcomeOf(fault), fault);
       },
     };
@@ -297,11 +310,24 @@ function endWith(response: ServerResponse, body: Buffer): void {
   response.end();
 }
 
-async function meterPlain(services: Services, committed: Committed, whole: Buffer, responseBytes: number): Promise<void> {
+/** Whoever reads and whoever meters can hold the upstream back; it sends while neither does. */
+function eitherMayHold(reply: UpstreamReply): Readonly<Record<"forReader" | "forMeter", { readonly hold: () => void; readonly release: () => void }>> {
+  const holding = new Set<string>();
+  const side = (name: string): { readonly hold: () => void; readonly release: () => void } => ({
+    hold() {
+      holding.add(name);
+      reply.pause();
+    },
+    release() {
+      if (holding.delete(name) && holding.size === 0) reply.resume();
+    },
+  });
+  return { forReader: side("reader"), forMeter: side("meter") };
+}
+
+function meterPlain(services: Services, committed: Committed, body: Buffer | undefined): void {
   const { attempt, reply } = committed;
-  if (reply.status >= 400 || responseBytes > whole.length) return;
-  const decoded = await decodeWhole(headerValue(reply.headers, "content-encoding"), whole, plainReplyMeterBytesMax);
-  if (decoded !== undefined) tap(services, committed, () => attempt.observer.plainBody(decoded));
+  if (reply.status < 400 && body !== undefined) tap(services, committed, () => attempt.observer.plainBody(body));
 }
 
 function costHeader(services: Services, { exchange, attempt, reply }: Committed): string[] {

@@ -3,7 +3,7 @@
  * what the observer reads. Where both ends have the same framing, whole frames go through untouched.
  */
 import type { Dialect } from "../dialects/dialect.ts";
-import type { GatewayError } from "../kernel/gateway-error.ts";
+import { GatewayError } from "../kernel/gateway-error.ts";
 import type { Unframer } from "../providers/provider.ts";
 import { createEventSplitter } from "../wire/sse.ts";
 import type { Framer, Ingress } from "./ingress.ts";
@@ -40,15 +40,20 @@ export function createStreamPath(dialect: Dialect, ingress: Ingress, unframer: U
 function fromEvents(dialect: Dialect, framer: Framer | undefined): StreamPath {
   const splitter = createEventSplitter();
   const passed = (events: Buffer): Passed => ({ out: framer === undefined || events.length === 0 ? events : framer.events(events), events });
+  // Parts of an event may be passed on, but not put into frames.
+  const isTooLarge = (): boolean => framer !== undefined && !splitter.isAtBorder();
   return {
     contentType: framer?.contentType,
-    push: (bytes) => passed(splitter.push(bytes)),
+    push(bytes) {
+      const events = splitter.push(bytes);
+      return isTooLarge() ? { out: nothing, events: nothing } : passed(events);
+    },
     finish() {
       const last = splitter.finish();
       return last.isWhole ? passed(last.bytes) : { out: nothing, events: nothing };
     },
-    fault: () => undefined,
-    isAtBorder: () => splitter.isAtBorder(),
+    fault: () => (isTooLarge() ? new GatewayError("upstream_stream_broken", { internal: "an event is too large to be framed" }) : undefined),
+    isAtBorder: () => framer !== undefined || splitter.isAtBorder(),
     ping: framer?.ping ?? dialect.ping,
     error: (fault, requestId) => (framer === undefined ? dialect.streamError(fault, requestId) : framer.error(fault, requestId)),
   };

@@ -102,8 +102,9 @@ export function collectReply(reply: UpstreamReply, bytesMax: number): Promise<Bu
       data(bytes) {
         bytesRead += bytes.length;
         if (bytesRead > bytesMax) {
-          reply.abort();
-          return reject(new GatewayError("upstream_reply_invalid", { internal: `a reply with status ${reply.status} is larger than ${bytesMax} bytes` }));
+          // Rejected first: an abort fails the reply as if the client had left.
+          reject(new GatewayError("upstream_reply_invalid", { internal: `a reply with status ${reply.status} is larger than ${bytesMax} bytes` }));
+          return reply.abort();
         }
         pieces.push(bytes);
       },

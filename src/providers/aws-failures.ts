@@ -84,7 +84,10 @@ export function judgeAws(reply: AwsReply, explain?: (message: string, reply: Aws
   if (status === 403) {
     const whose = ownsCredential ? "Your AWS login" : "The gateway's AWS login";
     const message = /access to the model|model access|marketplace/i.test(error.message) ? `${whose} has no access to this model at the provider.` : `${whose} lacks the permission for this request at the provider.`;
-    return { replyClass: ownsCredential ? "deliver" : "retryable", told: plainSentence(403, headers, message) };
+    const told = plainSentence(403, headers, message);
+    if (ownsCredential) return { replyClass: "deliver", told };
+    // Callers would take a 403 for a verdict on their own key.
+    return { replyClass: "retryable", told: { ...told, type: "api_error", status: 503, shouldRetry: false } };
   }
   if (status === 400) return badRequest(reply, error.message, explain);
   return { replyClass: classify(status, ownsCredential), told: plainSentence(status, headers) };

@@ -33,8 +33,11 @@ interface Consumer {
   fail(fault: GatewayError): void;
 }
 
+/** Beyond what Node takes from shared slabs: a few bytes that wait for a slow reader would keep a whole slab. */
+const chunkSize = 64 * 1024;
+
 function streamDecoder(coding: string): (zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress | zlib.ZstdDecompress) | undefined {
-  const flush = { flush: zlib.constants.Z_SYNC_FLUSH, finishFlush: zlib.constants.Z_SYNC_FLUSH };
+  const flush = { chunkSize, flush: zlib.constants.Z_SYNC_FLUSH, finishFlush: zlib.constants.Z_SYNC_FLUSH };
   switch (coding.trim().toLowerCase()) {
     case "gzip":
     case "x-gzip":
@@ -42,9 +45,9 @@ function streamDecoder(coding: string): (zlib.Gunzip | zlib.Inflate | zlib.Brotl
     case "deflate":
       return zlib.createInflate(flush);
     case "br":
-      return zlib.createBrotliDecompress({ flush: zlib.constants.BROTLI_OPERATION_FLUSH });
+      return zlib.createBrotliDecompress({ chunkSize, flush: zlib.constants.BROTLI_OPERATION_FLUSH });
     case "zstd":
-      return zlib.createZstdDecompress({ flush: zlib.constants.ZSTD_e_flush });
+      return zlib.createZstdDecompress({ chunkSize, flush: zlib.constants.ZSTD_e_flush });
     default:
       return undefined;
   }

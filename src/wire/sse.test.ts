@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { createParser } from "../../test/support/sse-oracle.ts";
 import { describe, expect, it } from "vitest";
 import { eventTailBytesMax } from "../kernel/bounds.ts";
-import { createEventSplitter, decodeEvents, encodeEvent } from "./sse.ts";
+import { createEventSplitter, dataLines, decodeEvents, encodeEvent } from "./sse.ts";
 
 const lineEnd = fc.constantFrom("\n", "\r\n", "\r");
 const line = fc.oneof(
@@ -75,5 +75,16 @@ describe("decodeEvents", () => {
 
   it("reads back what encodeEvent wrote", () => {
     expect(decodeEvents(encodeEvent("error", '{"a":"ü"}'))).toEqual([{ event: "error", data: '{"a":"ü"}' }]);
+  });
+});
+
+describe("dataLines", () => {
+  it("gives one piece for each event, whatever its line ends and however many lines its data has", () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(fc.string({ unit: fc.constantFrom("a", "ü", ":", " ", "{") }), { minLength: 1, maxLength: 3 }), { maxLength: 4 }), fc.constantFrom("\n", "\r\n", "\r"), (events, lineEnd) => {
+        const text = events.map((lines) => ["event: x", ...lines.map((line) => `data: ${line}x`), "", ""].join(lineEnd)).join("");
+        expect(dataLines(Buffer.from(text)).map(String)).toEqual(events.map((lines) => lines.map((line) => `${line}x`).join("\n")));
+      }),
+    );
   });
 });

@@ -103,17 +103,26 @@ export function decodeEvents(bytes: Buffer): readonly ServerSentEvent[] {
   return events;
 }
 
+function joinedData(events: Buffer): readonly Buffer[] {
+  return decodeEvents(events).map(({ data }) => Buffer.from(data));
+}
+
 /** The `data` of each whole event, as views of its bytes where it is one line, as Anthropic's always is. */
 export function dataLines(events: Buffer): readonly Buffer[] {
+  if (events.includes(carriageReturn)) return joinedData(events);
   const found: Buffer[] = [];
   let at = 0;
+  let wasData = false;
   while (at < events.length) {
     const lineEnd = events.indexOf(lineFeed, at);
     const end = lineEnd === -1 ? events.length : lineEnd;
-    if (end > at + dataField.length && dataField.compare(events, at, at + dataField.length) === 0) {
+    const isData = end > at + dataField.length && dataField.compare(events, at, at + dataField.length) === 0;
+    if (isData) {
+      if (wasData) return joinedData(events);
       const from = events[at + 5] === 0x20 ? at + 6 : at + 5;
-      found.push(events.subarray(from, events[end - 1] === carriageReturn ? end - 1 : end));
+      found.push(events.subarray(from, end));
     }
+    wasData = isData;
     at = end + 1;
   }
   return found;

@@ -29,7 +29,7 @@ const rawPage = `HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-
 const refusals: readonly (readonly [Cloud, string, BedrockBehaviour, number])[] = [
   ["bedrock", "throttles", front("bedrock", 429, "ThrottlingException"), 429],
   ["bedrock", "has no capacity", front("bedrock", 503, "ServiceUnavailableException"), 529],
-  ["bedrock", "denies a permission", front("bedrock", 403, "AccessDeniedException"), 403],
+  ["bedrock", "denies a permission", front("bedrock", 403, "AccessDeniedException"), 503],
   ["bedrock", "does not know the model", front("bedrock", 404, "ResourceNotFoundException"), 404],
   ["bedrock", "finds the request invalid", front("bedrock", 400, "ValidationException"), 400],
   ["bedrock", "says something unknown", front("bedrock", 418, "CanaryException"), 418],

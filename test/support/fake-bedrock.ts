@@ -43,6 +43,10 @@ export interface FakeBedrockOptions extends Omit<FakeAnthropicOptions, "apiKey" 
 /** A behaviour that may end the stream with an exception frame. */
 export interface BedrockBehaviour extends PlaceBehaviour {
   readonly exception?: { readonly type: string; readonly message: string; readonly at: Fault["at"] };
+  /** Changes the dialect's events, or the parts of a plain reply, before they are framed. */
+  readonly events?: (chunks: readonly Chunk[]) => readonly Chunk[];
+  /** Changes what is sent. */
+  readonly bytes?: (chunks: readonly Chunk[]) => readonly Chunk[];
 }
 
 /** A running fake Bedrock. */
@@ -178,7 +182,13 @@ function envelope(record: RecordedRequest, json: JsonObject, { model, isCount, i
 }
 
 /** Every event in a frame of its own; metrics in the last one; what a behaviour wants as an exception frame at its place. */
-const reframe: NonNullable<PlaceRules["reframe"]> = ({ chunks, isStreaming, behaviour }) => {
+const reframe: NonNullable<PlaceRules["reframe"]> = (reply) => {
+  const { events, bytes } = reply.behaviour as BedrockBehaviour;
+  const framed = framedAs({ ...reply, chunks: events?.(reply.chunks) ?? reply.chunks });
+  return bytes === undefined ? framed : { ...framed, chunks: [...bytes(framed.chunks)] };
+};
+
+const framedAs: NonNullable<PlaceRules["reframe"]> = ({ chunks, isStreaming, behaviour }) => {
   const headers = { "x-amzn-requestid": randomUUID(), "content-type": isStreaming ? "application/vnd.amazon.eventstream" : "application/json", "x-amzn-bedrock-content-type": "application/json" };
   if (!isStreaming) return { chunks: [...chunks], headers };
   const { exception } = behaviour as BedrockBehaviour;

@@ -71,6 +71,12 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms));
 }
 
+/** By RST; but a socket whose end is on its way out can only be closed, and would otherwise stay open for ever. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 /** The piece sizes of a direction; undefined means as it comes. */
 function* sizesOf(faults: DirectionFaults): Generator<number, never> {
   const throttled = faults.bytesPerSecond === undefined ? Infinity : Math.max(1, Math.floor(faults.bytesPerSecond / 20));
@@ -154,7 +160,7 @@ class Pump {
     // A receiver that reads bytes and a reset in one go may drop the bytes: let it see them first.
     await pause(settleMs);
     for (const socket of [this.#to, this.#from]) {
-      if (this.#stop.does === "reset") socket.resetAndDestroy();
+      if (this.#stop.does === "reset") reset(socket);
       else socket.destroySoon();
     }
   }
@@ -187,8 +193,8 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
     const target = connect({ host: "127.0.0.1", port: options.targetPort, allowHalfOpen: true });
     keep(target);
     // A reset of one side is handed on as a reset, an orderly end as an end.
-    target.on("error", () => client.resetAndDestroy());
-    client.on("error", () => target.resetAndDestroy());
+    target.on("error", () => reset(client));
+    client.on("error", () => reset(target));
     target.on("close", () => client.destroySoon());
     client.on("close", () => target.destroy());
     void new Pump(client, target, { faults: chosen.toTarget ?? {}, passed: (count) => (bytes.toTarget += count) }).run();
@@ -199,7 +205,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
     connections += 1;
     const chosen = pick(faults, connections - counted);
     keep(client);
-    if (chosen.accept === "refuse") client.resetAndDestroy();
+    if (chosen.accept === "refuse") reset(client);
     else if (chosen.accept === "blackhole") client.resume().on("end", () => client.end());
     else void relay(client, chosen);
   });
@@ -222,7 +228,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
       counted = connections;
     },
     resetAll: () => {
-      for (const socket of sockets) socket.resetAndDestroy();
+      for (const socket of sockets) reset(socket);
     },
     stopListening,
     close: async () => {
