@@ -76,10 +76,12 @@ function addYear({ sql }: SqliteStores): void {
     sql.transaction(() => {
       void sql.run`INSERT INTO usage_sums SELECT day - CAST(${back} AS INTEGER), key_id, user_id, team_id, organization_id, project, model, provider, tags, attempts, input_tokens, cache_read_tokens,
           cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, cost_nano_usd, charge_nano_usd, reported_nano_usd, estimated_nano_usd, adjusted_nano_usd, wasted_nano_usd,
-          notional_nano_usd, unresolved_attempts, unresolved_nano_usd, unpriced_attempts FROM usage_sums WHERE day >= ${Math.max(fromDay, rawFromMs / dayMs)}`;
+          notional_nano_usd, unresolved_attempts, unresolved_nano_usd, unpriced_attempts,
+          expected_cache_read_tokens, lost_cache_read_tokens, cache_misses, moved_cache_misses, cache_miss_nano_usd FROM usage_sums WHERE day >= ${Math.max(fromDay, rawFromMs / dayMs)}`;
       void sql.run`INSERT INTO usage_sums_by SELECT dimension, day - CAST(${back} AS INTEGER), value, attempts, input_tokens, cache_read_tokens,
           cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, cost_nano_usd, charge_nano_usd, reported_nano_usd, estimated_nano_usd, adjusted_nano_usd, wasted_nano_usd,
-          notional_nano_usd, unresolved_attempts, unresolved_nano_usd, unpriced_attempts FROM usage_sums_by WHERE day >= ${Math.max(fromDay, rawFromMs / dayMs)}`;
+          notional_nano_usd, unresolved_attempts, unresolved_nano_usd, unpriced_attempts,
+          expected_cache_read_tokens, lost_cache_read_tokens, cache_misses, moved_cache_misses, cache_miss_nano_usd FROM usage_sums_by WHERE day >= ${Math.max(fromDay, rawFromMs / dayMs)}`;
     });
   }
   void sql.run`UPDATE rollup_state SET pruned_before_ms = ${rawFromMs} WHERE id = 1`;

@@ -66,7 +66,18 @@ describe("where rows are gone", () => {
   });
 });
 
+const noMisses = { expected_cache_read_tokens: 0, lost_cache_read_tokens: 0, cache_misses: 0, moved_cache_misses: 0, cache_miss_usd: "0.00" };
+
 describe("GET /api/v1/usage", () => {
+  it("tells of prompt caches what was expected, what was lost and what that costs more, without notional money", async () => {
+    const plane = await createControlPlane();
+    const missed = (reason: "vanished" | "moved", members: Parameters<typeof ledgerRow>[0] = {}) => ledgerRow({ expectedCacheReadTokens: 60_000, cacheMiss: { reason, lostTokens: 50_000, costNanoUsd: nanoUsd(287_500_000n) }, ...members });
+    plane.rows.push(ledgerRow({ expectedCacheReadTokens: 40_000 }), missed("vanished"), missed("moved", { isNotional: true }), ledgerRow({ expectedCacheReadTokens: 7, source: "none" }));
+    const { total, rows } = await usage(plane, "?rows=3");
+    expect(total).toMatchObject({ expected_cache_read_tokens: 160_000, lost_cache_read_tokens: 100_000, cache_misses: 2, moved_cache_misses: 1, cache_miss_usd: "0.2875" });
+    expect(rows).toMatchObject([{ cache_miss: null, lost_cache_read_tokens: 0 }, { cache_miss: "moved" }, { cache_miss: "vanished", expected_cache_read_tokens: 60_000, lost_cache_read_tokens: 50_000, cache_miss_usd: "0.2875" }]);
+  });
+
   it("groups by key with its alias or name, dearest first, with the total", async () => {
     const plane = await createControlPlane();
     const [named, nameless] = [await plane.create({ alias: "ada-laptop" }), await plane.create()];
@@ -85,9 +96,9 @@ describe("GET /api/v1/usage", () => {
       notes: [],
       simulated_attempts: 0,
       groups: [
-        { value: nameless.record.id, label: nameless.record.name, attempts: 1, ...counts, cost_usd: "3.000000001", charge_usd: "3.000000001", reported_usd: "0.00", estimated_usd: "3.000000001", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },
-        { value: named.record.id, label: "ada-laptop", attempts: 1, ...counts, cost_usd: "1.00", charge_usd: "1.00", reported_usd: "1.00", estimated_usd: "0.00", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0 },
-        { value: "key_revoked", label: "key_revoked", attempts: 1, ...counts, cost_usd: "0.00", charge_usd: "0.00", reported_usd: "0.00", estimated_usd: "0.00", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 1, unpriced_attempts: 1 },
+        { value: nameless.record.id, label: nameless.record.name, attempts: 1, ...counts, cost_usd: "3.000000001", charge_usd: "3.000000001", reported_usd: "0.00", estimated_usd: "3.000000001", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0, ...noMisses },
+        { value: named.record.id, label: "ada-laptop", attempts: 1, ...counts, cost_usd: "1.00", charge_usd: "1.00", reported_usd: "1.00", estimated_usd: "0.00", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 0, unpriced_attempts: 0, ...noMisses },
+        { value: "key_revoked", label: "key_revoked", attempts: 1, ...counts, cost_usd: "0.00", charge_usd: "0.00", reported_usd: "0.00", estimated_usd: "0.00", adjusted_usd: "0.00", wasted_usd: "0.00", notional_usd: "0.00", unresolved_usd: "0.00", unresolved_attempts: 1, unpriced_attempts: 1, ...noMisses },
       ],
       total: {
         attempts: 3,
@@ -106,6 +117,7 @@ describe("GET /api/v1/usage", () => {
         notional_usd: "0.00",
         unresolved_attempts: 1,
         unpriced_attempts: 1,
+        ...noMisses,
       },
     });
   });

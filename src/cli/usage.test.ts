@@ -21,7 +21,7 @@ describe("parseInstant", () => {
   });
 });
 
-const group = { value: "h1", label: "ci", attempts: 2, input_tokens: 1200, cache_read_tokens: 30, cache_write_5m_tokens: 4, cache_write_1h_tokens: 5, output_tokens: 60, cost_usd: "0.0123", charge_usd: "0.0123", reported_usd: "0.0123", estimated_usd: "0", adjusted_usd: "0", wasted_usd: "0", notional_usd: "0", unresolved_usd: "0", unresolved_attempts: 0, unpriced_attempts: 0 };
+const group = { value: "h1", label: "ci", attempts: 2, input_tokens: 1200, cache_read_tokens: 30, cache_write_5m_tokens: 4, cache_write_1h_tokens: 5, output_tokens: 60, cost_usd: "0.0123", charge_usd: "0.0123", reported_usd: "0.0123", estimated_usd: "0", adjusted_usd: "0", wasted_usd: "0", notional_usd: "0", unresolved_usd: "0", unresolved_attempts: 0, unpriced_attempts: 0, expected_cache_read_tokens: 0, lost_cache_read_tokens: 0, cache_misses: 0, moved_cache_misses: 0, cache_miss_usd: "0" };
 
 describe("renderUsageTable", () => {
   it("shows a single group without a total line", () => {
@@ -45,6 +45,17 @@ describe("renderUsageTable", () => {
     const text = renderUsageTable({ groups: [{ ...group, estimated_usd: "0.001", unresolved_attempts: 1 }] }, "key", plain);
     expect(text).toMatch(/OF IT ESTIMATED +UNRESOLVED$/m);
     expect(text).not.toMatch(/UNPRICED/);
+  });
+
+  it("shows what prompt caches should have given only where reads were lost", () => {
+    const cache = { expected_cache_read_tokens: 60_000, lost_cache_read_tokens: 50_000, cache_misses: 1, moved_cache_misses: 0, cache_miss_usd: "0.2875" };
+    expect(renderUsageTable({ groups: [{ ...group, expected_cache_read_tokens: 60_000, cache_misses: 0 }] }, "key", plain)).not.toMatch(/MISSES/);
+    const lines = renderUsageTable({ groups: [{ ...group, ...cache }, { ...group, ...cache, cache_misses: 2, moved_cache_misses: 2 }] }, "key", plain).split("\n");
+    expect(lines[0]).toMatch(/COST USD +EXPECTED READ +MISSES +COST OF MISSES$/);
+    expect(lines[1]).toMatch(/ 60,000 +1 +0\.2875$/);
+    expect(lines[3]).toMatch(/^total .* 120,000 +3 +0\.5750$/);
+    expect(lines[4]).toBe("3 attempts (2 of them at another target than the call before) read less than half of what the session's prompt cache should have given, and cost $0.5750 more for it.");
+    expect(renderUsageTable({ groups: [{ ...group, ...cache }] }, "key", plain)).toMatch(/\n1 attempt read less than half .* cost \$0\.2875 more for it\.$/);
   });
 
   it("shows agents below their sessions and developers, each with all that is below it", () => {
@@ -78,8 +89,8 @@ describe("renderUsageTable", () => {
 describe("renderUsageCsv", () => {
   it("has one line per group with every member", () => {
     const [header, line, ...rest] = renderUsageCsv({ groups: [group] }, "key").split("\n");
-    expect(header).toBe("key,label,attempts,input_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,output_tokens,cost_usd,charge_usd,reported_usd,estimated_usd,adjusted_usd,wasted_usd,notional_usd,unresolved_usd,unresolved_attempts,unpriced_attempts");
-    expect(line).toBe("h1,ci,2,1200,30,4,5,60,0.0123,0.0123,0.0123,0,0,0,0,0,0,0");
+    expect(header).toBe("key,label,attempts,input_tokens,cache_read_tokens,cache_write_5m_tokens,cache_write_1h_tokens,output_tokens,cost_usd,charge_usd,reported_usd,estimated_usd,adjusted_usd,wasted_usd,notional_usd,unresolved_usd,unresolved_attempts,unpriced_attempts,expected_cache_read_tokens,lost_cache_read_tokens,cache_misses,moved_cache_misses,cache_miss_usd");
+    expect(line).toBe("h1,ci,2,1200,30,4,5,60,0.0123,0.0123,0.0123,0,0,0,0,0,0,0,0,0,0,0,0");
     expect(rest).toEqual([]);
   });
 });

@@ -21,6 +21,8 @@ interface UsageOptions extends ConnectionOptions {
 const countMembers = ["attempts", "input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens"] as const;
 /** Members that are money, as decimal dollars. */
 const moneyMembers = ["cost_usd", "charge_usd", "reported_usd", "estimated_usd", "adjusted_usd", "wasted_usd", "notional_usd", "unresolved_usd"] as const;
+/** What prompt caches should have been read for, and what lost reads come to. */
+const cacheMembers = ["expected_cache_read_tokens", "lost_cache_read_tokens", "cache_misses", "moved_cache_misses"] as const;
 /** Counts of attempts whose cost is not the whole truth. */
 const doubtMembers = ["unresolved_attempts", "unpriced_attempts"] as const;
 
@@ -103,10 +105,19 @@ export function renderUsageTable(reply: JsonObject, dimension: string, output: P
   return [
     ...(period === undefined ? [] : [describePeriod(period)]),
     groups.length === 0 ? "No usage." : renderGroups(reply, dimension === "agent" ? treeOf(groups) : groups, dimension, output),
+    ...missesOf(totalOf(reply, groups)),
     ...(dimension === "tag" && groups.length > 1 ? ["An attempt with several tags stands under each of them; the total has it once."] : []),
     ...listOf(reply.notes).map(textOf),
     ...(simulated === 0 ? [] : [`The built-in demo answered ${formatCount(simulated)} attempt${simulated === 1 ? "" : "s"}; it is a simulation and costs nothing.`]),
   ].join("\n");
+}
+
+/** One sentence where there are any. */
+function missesOf(total: JsonObject): readonly string[] {
+  const [misses, moved] = [numberOf(total.cache_misses), numberOf(total.moved_cache_misses)];
+  if (misses === 0) return [];
+  const where = moved === 0 ? "" : ` (${formatCount(moved)} of them at another target than the call before)`;
+  return [`${formatCount(misses)} attempt${misses === 1 ? "" : "s"}${where} read less than half of what the session's prompt cache should have given, and cost $${formatDollars(textOf(total.cache_miss_usd))} more for it.`];
 }
 
 function describePeriod({ sinceMs, untilMs }: Period): string {
@@ -129,10 +140,12 @@ function renderGroups(reply: JsonObject, groups: readonly JsonObject[], dimensio
   const doubts = doubtMembers.filter((member) => numberOf(total[member]) > 0);
   const has = (isShown: (group: JsonObject) => boolean): boolean => [...groups, total].some(isShown);
   const sums = optionalSums.filter(({ member, isShown }) => has(isShown ?? ((group) => Number(textOf(group[member])) !== 0)));
+  const hasMisses = has((group) => numberOf(group.cache_misses) > 0);
   const columns: Column[] = [
     { title: dimension.toUpperCase() },
     ...["ATTEMPTS", "INPUT", "CACHE READ", "WRITE 5M", "WRITE 1H", "OUTPUT", "COST USD"].map((title): Column => ({ title, align: "right" })),
     ...sums.map(({ title }): Column => ({ title, align: "right" })),
+    ...(hasMisses ? ["EXPECTED READ", "MISSES", "COST OF MISSES"] : []).map((title): Column => ({ title, align: "right" })),
     ...doubts.map((member): Column => ({ title: member === "unresolved_attempts" ? "UNRESOLVED" : "UNPRICED", align: "right" })),
   ];
   const line = (group: JsonObject, name: string): string[] => [
@@ -140,6 +153,7 @@ function renderGroups(reply: JsonObject, groups: readonly JsonObject[], dimensio
     ...countMembers.map((member) => formatCount(numberOf(group[member]))),
     formatDollars(textOf(group.charge_usd)),
     ...sums.map(({ member }) => formatDollars(textOf(group[member]))),
+    ...(hasMisses ? [formatCount(numberOf(group.expected_cache_read_tokens)), formatCount(numberOf(group.cache_misses)), formatDollars(textOf(group.cache_miss_usd))] : []),
     ...doubts.map((member) => formatCount(numberOf(group[member]))),
   ];
   const rows = groups.map((group) => line(group, groupName(group)));
@@ -150,14 +164,15 @@ function renderGroups(reply: JsonObject, groups: readonly JsonObject[], dimensio
 /** A header line and one line per group, numbers unformatted. */
 export function renderUsageCsv(reply: JsonObject, dimension: string): string {
   const groups = listOf(reply.groups).map(objectOf);
-  const header = [...(dimension === "agent" ? pathNames : [dimension, "label"]), ...countMembers, ...moneyMembers, ...doubtMembers];
+  const header = [...(dimension === "agent" ? pathNames : [dimension, "label"]), ...countMembers, ...moneyMembers, ...doubtMembers, ...cacheMembers, "cache_miss_usd"];
   return renderCsv(
     header,
     groups.map((group) => [
       ...(dimension === "agent" ? pathOf(group) : [textOf(group.value), textOf(group.label)]),
       ...countMembers.map((member) => numberOf(group[member])),
       ...moneyMembers.map((member) => textOf(group[member])),
-      ...doubtMembers.map((member) => numberOf(group[member])),
+      ...[...doubtMembers, ...cacheMembers].map((member) => numberOf(group[member])),
+      textOf(group.cache_miss_usd),
     ]),
   );
 }
@@ -209,8 +224,8 @@ function totalOf(reply: JsonObject, groups: readonly JsonObject[]): JsonObject {
 }
 
 function sumsOf(groups: readonly JsonObject[]): JsonObject {
-  const counts = [...countMembers, ...doubtMembers].map((member) => [member, groups.reduce((sum, group) => sum + numberOf(group[member]), 0)] as const);
-  const money = moneyMembers.map((member) => {
+  const counts = [...countMembers, ...doubtMembers, ...cacheMembers].map((member) => [member, groups.reduce((sum, group) => sum + numberOf(group[member]), 0)] as const);
+  const money = [...moneyMembers, "cache_miss_usd" as const].map((member) => {
     const sum = groups.reduce((amount, group) => amount + (parseUsd(textOf(group[member])) ?? 0n), 0n);
     return [member, formatUsd(nanoUsd(sum))] as const;
   });

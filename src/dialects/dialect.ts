@@ -23,8 +23,17 @@ export interface RequestFacts {
   readonly members: JsonMembers;
   /** What a prompt cache would be found by where nothing names the conversation; undefined where there is nothing. Copies it, so it is asked for only then. */
   promptPrefix(body: Buffer): Buffer | undefined;
+  /** By what its prompt is known again; undefined where the provider may take parts out of it. A few microseconds, whatever the length. */
+  promptShape(body: Buffer): PromptShape | undefined;
   /** What decides its price beside its length; reads in the body, so it is asked for only where money is held. */
   costFacts(body: Buffer): CostFacts;
+}
+
+/** Two calls of one mark, the second with messages that are no shorter, begin with the same prompt as far as can be known without keeping it. */
+export interface PromptShape {
+  /** Equal for the same tools, system prompt and settings on which a prompt's cache depends. A safe integer. */
+  readonly mark: number;
+  readonly messagesBytes: number;
 }
 
 /** What a request says about its price beside its length and its `max_tokens`. */

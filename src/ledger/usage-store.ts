@@ -44,6 +44,21 @@ export interface UsageGroup {
   /** What was held for them last, at which they count under budgets; in no other sum. */
   readonly unresolvedNanoUsd: NanoUsd;
   readonly unpricedAttempts: number;
+  readonly cache: CacheReadSums;
+}
+
+/** Reads of prompt caches, expected against reported. */
+export interface CacheReadSums {
+  /** Of attempts whose usage was reported. */
+  readonly expectedReadTokens: number;
+  /** What of it was paid in full, at unexpected misses. */
+  readonly lostReadTokens: number;
+  /** Attempts that read less than half of what was expected. */
+  readonly misses: number;
+  /** Those of them that went to another target than the call before. */
+  readonly moved: number;
+  /** What the lost reads cost more than reads would have, a part of the cost. */
+  readonly missNanoUsd: NanoUsd;
 }
 
 /** The range that a filter's groups are of, and whether single attempts of it may be gone. */
@@ -54,6 +69,16 @@ export interface UsageCoverage {
   readonly untilMs: number | undefined;
   /** Rows of attempts opened before it, the beginning of a UTC day, may be gone; undefined where the range lies behind it. */
   readonly prunedBeforeMs: number | undefined;
+}
+
+/** Reads that a session's prompt cache should have given and did not. */
+export interface CacheMiss {
+  /** `moved`: the call went to another target than the one before it. `vanished`: nothing that is known explains it. */
+  readonly reason: "vanished" | "moved";
+  /** Above 0. */
+  readonly lostTokens: number;
+  /** What they cost more than they would have as reads, at the provider's prices. */
+  readonly costNanoUsd: NanoUsd;
 }
 
 /** One attempt as the ledger has it. */
@@ -114,6 +139,9 @@ export interface LedgerRow {
   readonly upstreamRequestId: string | null;
   /** What was taken out of the request for the place that served it; empty for nothing. */
   readonly loss: string;
+  /** 0: none were expected. */
+  readonly expectedCacheReadTokens: number;
+  readonly cacheMiss: CacheMiss | null;
 }
 
 /** A later correction of an ended attempt, dated by its own time. The attempt's own row and earlier entries are never changed, and reports show all summed. */

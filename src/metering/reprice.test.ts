@@ -24,7 +24,7 @@ function row(members: Partial<LedgerRow> = {}): LedgerRow {
     sessionId: null, agentId: null, parentAgentId: null, requestClass: null, requestedModel: "claude-opus-6", model: "claude-opus-6", upstreamModel: "claude-opus-6", servedModel: "claude-opus-6",
     provider: "main", targetId: "target", isStreaming: true, outcome: "completed", status: 200, source: "reported", counts: { ...zeroCounts, input: 1000, output: 100 },
     serverToolUses: {}, costNanoUsd: nanoUsd(22_500_000n), chargeNanoUsd: nanoUsd(22_500_000n), marginPpm: null, payer: "caller", isWasted: false, isNotional: false, holdNanoUsd: nanoUsd(0n), strictHoldNanoUsd: nanoUsd(0n), priceRow: "provisional:anthropic/claude-opus-4", isProvisional: true, isUnpriced: false,
-    usageJson: '{"input_tokens":1000,"output_tokens":100,"service_tier":"standard"}', firstEventMs: 1, durationMs: 2, requestBytes: 10, responseBytes: 10, upstreamRequestId: null, loss: "",
+    usageJson: '{"input_tokens":1000,"output_tokens":100,"service_tier":"standard"}', firstEventMs: 1, durationMs: 2, requestBytes: 10, responseBytes: 10, upstreamRequestId: null, loss: "", expectedCacheReadTokens: 0, cacheMiss: null,
     ...members,
   };
 }

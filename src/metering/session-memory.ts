@@ -8,8 +8,9 @@ import { RecentMap } from "./recent-map.ts";
 const sessionsMax = 50_000;
 /** Ids come from clients; longer ones are not kept. */
 const idLengthMax = 256;
-const fiveMinutesMs = 300_000;
-const hourMs = 3_600_000;
+/** Lifetimes of prompt caches, from when they were used last. */
+export const fiveMinutesMs = 300_000;
+export const hourMs = 3_600_000;
 
 /** What a reply has reported of its input. */
 export interface SessionReport {
@@ -98,7 +99,8 @@ function following(known: SessionInput, { requestBytes, bytesPerToken, nowMs }: 
   return cached === 0 ? { cacheRead: 0, cacheWrite: 0, input: fresh } : { cacheRead: cached, cacheWrite: fresh, input: 0 };
 }
 
-function lastOwnCounts(parts: readonly UsagePart[]): TokenCounts | undefined {
+/** Of several parts the session's last own one counts, since each reads the conversation anew. */
+export function lastOwnCounts(parts: readonly UsagePart[]): TokenCounts | undefined {
   if (parts.length === 1) return parts[0]!.counts;
   return (parts.findLast(({ model }) => model === undefined) ?? parts.at(-1))?.counts;
 }

@@ -10,6 +10,7 @@ import { newId, type Id } from "../kernel/ids.ts";
 import { nanoUsd } from "../kernel/money.ts";
 import { attributionOf } from "./attribution.ts";
 import type { AttemptOpening } from "./books.ts";
+import { cachedPrompt } from "./cache-reads.ts";
 import { termsOf } from "./charge.ts";
 import { choose } from "./choose.ts";
 import type { Admitted, Opened, Planned, PlannedTarget } from "./exchange.ts";
@@ -33,7 +34,7 @@ export async function admit(services: Services, planned: Planned, turn: Turn | u
   // A target with money and without room will have room again.
   if (refused !== undefined) throw limitRefusal(refused, planned.principal);
   for (const model of new Set(shortages.map(({ budget }) => budget.downgradeModel))) {
-    const other = model === undefined ? undefined : planInstead(planned, model, "budget");
+    const other = model === undefined ? undefined : planInstead(planned, model, { reason: "budget", count: 1 });
     if (other === undefined) continue;
     turn?.move(other);
     const instead = await admitPlan(services, choose(services, other));
@@ -93,8 +94,9 @@ async function roomFor(services: Services, planned: Planned, target: PlannedTarg
   if ("refused" in turn) return { isFound: false, shortages: [], refused: turn.refused };
   const { lease } = turn;
   try {
-    const room = takeRoom(services, planned, target, opening);
-    if (room.isFound) return { ...room, lease };
+    const prompt = cachedPrompt(services, planned, opening);
+    const room = takeRoom(services, planned, target, prompt?.expected === undefined ? opening : { ...opening, expectedCacheReadTokens: prompt.expected.tokens });
+    if (room.isFound) return { ...room, lease, prompt };
     lease?.cancel(services.clock.monotonic());
     return { ...room, refused: undefined };
   } catch (fault) {

@@ -6,6 +6,7 @@ import type { Id } from "../kernel/ids.ts";
 import type { NanoUsd } from "../kernel/money.ts";
 import type { TokenCounts, UsageSource } from "../kernel/usage.ts";
 import type { Payer } from "../ledger/scope.ts";
+import type { CacheMiss } from "../ledger/usage-store.ts";
 
 /** What is known before an attempt leaves. */
 export interface AttemptOpening {
@@ -35,6 +36,8 @@ export interface AttemptOpening {
   readonly targetId: string;
   readonly isStreaming: boolean;
   readonly requestBytes: number;
+  /** Tokens that its session's prompt cache should give it; absent: none are expected. */
+  readonly expectedCacheReadTokens?: number;
   /** Absent: the caller. */
   readonly payer?: Payer;
   /** The caller's own login is billed; absent: false. */
@@ -85,6 +88,8 @@ export interface AttemptClosing {
   readonly upstreamRequestId: string | null;
   /** What was taken out of the request for this place, comma separated; empty for nothing. */
   readonly loss: string;
+  /** Undefined where nothing is amiss. */
+  readonly cacheMiss?: CacheMiss | undefined;
 }
 
 export interface Books {

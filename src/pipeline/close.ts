@@ -3,6 +3,7 @@ import { priceUsage } from "../metering/pricing.ts";
 import { nanoUsd, formatUsd } from "../kernel/money.ts";
 import { totalCounts, zeroCounts, type Usage, type UsageSource } from "../kernel/usage.ts";
 import type { AttemptOutcome } from "./books.ts";
+import { noteCacheMiss } from "./cache-reads.ts";
 import { chargeOf } from "./charge.ts";
 import type { Attempt, Exchange, PlannedTarget } from "./exchange.ts";
 import { settleHold } from "./holds.ts";
@@ -69,6 +70,7 @@ export function closeAttempt(services: Services, exchange: Exchange, ending: End
     responseBytes: ending.responseBytes,
     upstreamRequestId: ending.upstreamRequestId ?? null,
     loss: attempt.loss.join(", "),
+    cacheMiss: usage === undefined ? undefined : noteCacheMiss(services, exchange, attempt, usage),
   });
 }
 

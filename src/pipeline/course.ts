@@ -106,7 +106,7 @@ export function createCourse(services: Services, first: Admitted, turn: Turn | u
   const standIn = async (reason: keyof Fallbacks): Promise<Try | undefined> => {
     for (const model of standIns(reason)) {
       stoodIn.add(model);
-      const other = planInstead(first, model, "fallback");
+      const other = planInstead(first, model, { reason: "fallback", count: stoodIn.size });
       const found = other === undefined ? undefined : await admitInstead(services, choose(services, other), turn, attempts + 1);
       if (found === undefined) continue;
       attempts += 1;

@@ -2,6 +2,7 @@
 import type { ObservedUsage } from "../dialects/dialect.ts";
 import type { TokenCounts, Usage } from "../kernel/usage.ts";
 import type { Demand } from "../ledger/ledger.ts";
+import type { CacheReads } from "../metering/cache-reads.ts";
 import type { RequestedVariant } from "../metering/price-sheet.ts";
 import type { AttemptOpening } from "./books.ts";
 import type { Attempt, Exchange, Planned, PlannedTarget } from "./exchange.ts";
@@ -27,7 +28,14 @@ export interface RunningCost {
 /** What tells which calls a call resembles. */
 export type CallIdentity = Pick<AttemptOpening, "keyId" | "sessionId" | "agentId" | "model" | "requestBytes" | "openedAtMs">;
 
+/** Agents of a session run side by side, each with a prompt of its own; and ids are chosen by clients, so a key's are its own. */
+export function conversationOf({ keyId, sessionId, agentId }: Pick<CallIdentity, "keyId" | "sessionId" | "agentId">): string | undefined {
+  return sessionId === null ? undefined : `${keyId} ${sessionId} ${agentId ?? ""}`;
+}
+
 export interface Estimates {
+  /** Of the prompt caches of all sessions; `learn` keeps it. */
+  readonly cacheReads: CacheReads;
   /** Undefined where the model has no price. */
   forCall(planned: Planned, target: PlannedTarget, opening: AttemptOpening): CallEstimate | undefined;
   running(exchange: Exchange, attempt: Attempt): RunningCost;

@@ -3,6 +3,7 @@ import type { CostFacts } from "../dialects/dialect.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { totalCounts, zeroCounts, type TokenCounts, type Usage } from "../kernel/usage.ts";
 import type { BoundGap, Demand } from "../ledger/ledger.ts";
+import { createCacheReads } from "../metering/cache-reads.ts";
 import { boundOf, demandOf, type CallDemand, type DemandInput } from "../metering/demand.ts";
 import { createLearnedOutput } from "../metering/learned-output.ts";
 import { amountOf, priceSheet, type RequestedVariant } from "../metering/price-sheet.ts";
@@ -10,7 +11,7 @@ import { priceUsage } from "../metering/pricing.ts";
 import { endedUsage, runningUsage, type RunningInput } from "../metering/running-cost.ts";
 import { createSessionMemory } from "../metering/session-memory.ts";
 import type { AttemptOpening } from "./books.ts";
-import type { CallIdentity, Estimates } from "./estimates.ts";
+import { conversationOf, type Estimates } from "./estimates.ts";
 import type { Attempt, Planned, PlannedTarget } from "./exchange.ts";
 import { pricingContext } from "./pricing-context.ts";
 
@@ -20,6 +21,7 @@ const ordinary: RequestedVariant = { speed: undefined, inferenceGeo: undefined, 
 export function createEstimates(clock: Clock): Estimates {
   const learned = createLearnedOutput();
   const sessions = createSessionMemory();
+  const cacheReads = createCacheReads();
 
   const demandInput = (planned: Planned, target: PlannedTarget, opening: AttemptOpening): DemandInput => {
     const { facts, payload } = planned;
@@ -57,6 +59,7 @@ export function createEstimates(clock: Clock): Estimates {
   });
 
   return {
+    cacheReads,
     forCall(planned, target, opening) {
       const input = demandInput(planned, target, opening);
       const demand = demandOf(input);
@@ -76,9 +79,10 @@ export function createEstimates(clock: Clock): Estimates {
       };
     },
     usage: (attempt) => endedUsage(runningInput(attempt)),
-    learn({ opening, observer, estimate }) {
+    learn({ opening, observer, estimate, prompt }) {
       const reply = observer.observed();
       if (reply.stage !== "final" || !reply.isPlausible) return;
+      if (prompt !== undefined) cacheReads.note(prompt.call, reply.parts);
       const { keyId, model, requestBytes } = opening;
       const { input, cacheRead, cacheWrite5m, cacheWrite1h, output } = totalCounts({ ...reply, source: "reported" });
       learned.note(keyId, model, output);
@@ -86,7 +90,7 @@ export function createEstimates(clock: Clock): Estimates {
       if (reply.outputCharacters > 0) learned.noteText(model, output, reply.outputCharacters);
       const conversation = conversationOf(opening);
       if (conversation === undefined) return;
-      sessions.note(conversation, model, { parts: reply.parts, requestBytes, hasOneHourCache: cacheWrite1h > 0 || estimate?.input.cacheWrite1h !== 0, atMs: clock.now() });
+      sessions.note(conversation, model, { parts: reply.parts, requestBytes, hasOneHourCache: cacheWrite1h > 0 || (estimate?.input.cacheWrite1h ?? 0) > 0, atMs: clock.now() });
     },
     tokens(call, outputTokensMax) {
       const { keyId, model, requestBytes, openedAtMs } = call;
@@ -101,11 +105,6 @@ export function createEstimates(clock: Clock): Estimates {
       };
     },
   };
-}
-
-/** Agents of a session run side by side, each with a prompt of its own; and ids are chosen by clients, so a key's are its own. */
-function conversationOf({ keyId, sessionId, agentId }: CallIdentity): string | undefined {
-  return sessionId === null ? undefined : `${keyId} ${sessionId} ${agentId ?? ""}`;
 }
 
 function variantOf({ speed, inferenceGeo, serviceTier }: CostFacts): RequestedVariant {

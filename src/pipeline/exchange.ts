@@ -12,6 +12,7 @@ import type { Lease } from "../limits/limit.ts";
 import type { Cancellation } from "../kernel/cancellation.ts";
 import type { GatewayError } from "../kernel/gateway-error.ts";
 import type { Id } from "../kernel/ids.ts";
+import type { CachedCall, ExpectedReads } from "../metering/cache-reads.ts";
 import type { ClientCredential, Operation } from "../providers/provider.ts";
 import type { Route, RouteTarget } from "../routing/route.ts";
 import type { AttemptOpening } from "./books.ts";
@@ -99,6 +100,8 @@ export interface Planned extends Received {
 export interface Replaced {
   readonly model: string;
   readonly reason: "budget" | "fallback";
+  /** Models that have been asked for room in its place, this one included. */
+  readonly count: number;
 }
 
 /** A caller's prompt as affinity knows it. */
@@ -122,6 +125,17 @@ export interface Opened {
   readonly estimate: CallEstimate | undefined;
   /** Its place under the limits of its target; none where there are none. */
   readonly lease: Lease | undefined;
+  /** Absent for calls of no session. */
+  readonly prompt?: CachedPrompt | undefined;
+}
+
+/** An attempt's prompt as the memory of prompt caches knows it. */
+export interface CachedPrompt {
+  readonly call: CachedCall;
+  /** Undefined where nothing is. */
+  readonly expected: ExpectedReads | undefined;
+  /** The model as the configuration names it, which may be a pattern. */
+  readonly configuredModel: string;
 }
 
 /** One try, open in the ledger, with what has come of it so far. */

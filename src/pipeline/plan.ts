@@ -23,12 +23,12 @@ export function plan(received: Received): Planned {
 }
 
 /** The same request for another model, by the operator's name for it; undefined where the caller may not use it, or nothing serves it for this caller. */
-export function planInstead(planned: Planned, model: string, reason: Replaced["reason"]): Planned | undefined {
+export function planInstead(planned: Planned, model: string, { reason, count }: Pick<Replaced, "reason" | "count">): Planned | undefined {
   const route = planned.exchange.snapshot.routes.resolve(model);
   if (route === undefined || route.publicName === planned.route.publicName || !mayUseRoute(planned.principal, route)) return undefined;
   if (refusedFurtherModel(planned, route) !== undefined) return undefined;
   const [preferred, ...others] = usableTargets(planned, route);
-  return preferred === undefined ? undefined : { ...planned, route, preferred, targets: [preferred, ...others], insteadOf: { model: planned.facts.model, reason } };
+  return preferred === undefined ? undefined : { ...planned, route, preferred, targets: [preferred, ...others], insteadOf: { model: planned.facts.model, reason, count } };
 }
 
 function usableTargets(received: Received, route: Route): readonly PlannedTarget[] {

@@ -102,9 +102,9 @@ function commit(services: Services, committed: Committed, replyHeaders: readonly
 }
 
 /** A client must be able to see that another model answers than the one it asked for. */
-function replacedHeaders({ model, reason }: Replaced, served: string): string[] {
+function replacedHeaders({ model, reason, count }: Replaced, served: string): string[] {
   const [asked, instead] = [model, served].map((name) => name.replace(/[^ -~]/g, "?"));
-  const why = reason === "budget" ? ["x-tollgate-downgraded-from", asked!] : ["x-tollgate-fallback-from", asked!, "x-litellm-attempted-fallbacks", "1"];
+  const why = reason === "budget" ? ["x-tollgate-downgraded-from", asked!] : ["x-tollgate-fallback-from", asked!, "x-litellm-attempted-fallbacks", String(count)];
   return [...why, "x-tollgate-model", instead!];
 }
 

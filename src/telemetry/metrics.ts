@@ -91,7 +91,7 @@ export function createMetrics(): Metrics {
       if (overheadMs !== undefined) overhead.observe(overheadMs / 1000);
     },
     cacheMissed({ target, model, reason }) {
-      const series = `target="${labelText(target)}",model="${labelText(model)}",reason="${reason}"`;
+      const series = `target="${escaped(target)}",model="${escaped(model)}",reason="${reason}"`;
       cacheMisses.set(series, (cacheMisses.get(series) ?? 0) + 1);
     },
     streamOpened: () => void (openStreams += 1),
@@ -164,11 +164,6 @@ async function readUnresolved(sources: MetricSources | undefined, last: number):
 
 function header(name: string, help: string, type: "counter" | "gauge" | "histogram"): string[] {
   return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
-}
-
-/** A configured name as the value of a label. */
-function labelText(name: string): string {
-  return name.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
 function gauge(name: string, help: string, value: number): string[] {

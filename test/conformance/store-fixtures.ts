@@ -38,6 +38,7 @@ export function openingOf(members: Partial<AttemptOpening> = {}): AttemptOpening
     targetId: "target-1",
     isStreaming: true,
     requestBytes: 1_234,
+    expectedCacheReadTokens: 4_000,
     holdNanoUsd: nanoUsd(0n),
     strictHoldNanoUsd: nanoUsd(0n),
     ...members,
@@ -65,6 +66,7 @@ export function closingOf(attemptId: Id<"att">, members: Partial<AttemptClosing>
     responseBytes: 4_321,
     upstreamRequestId: "req_upstream",
     loss: "field:context_management",
+    cacheMiss: { reason: "moved", lostTokens: 3_980, costNanoUsd: nanoUsd(7n) },
     ...members,
   };
 }

@@ -6,15 +6,22 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
 import { manualClock, systemClock } from "../../src/kernel/clock.ts";
 import { initialSchema } from "../../src/store/migrations/0001-initial.ts";
+import { lossColumn } from "../../src/store/migrations/0002-loss.ts";
+import { holdColumns } from "../../src/store/migrations/0003-holds.ts";
 import { adjustedCounts } from "../../src/store/migrations/0005-adjusted-counts.ts";
+import { strictHoldColumn } from "../../src/store/migrations/0006-strict-holds.ts";
 import { payerColumns } from "../../src/store/migrations/0007-who-pays.ts";
 import { adjustingEntries } from "../../src/store/migrations/0011-adjusting-entries.ts";
+import { usageRollups } from "../../src/store/migrations/0013-usage-rollups.ts";
+import { cacheReads } from "../../src/store/migrations/0014-cache-reads.ts";
 import { schemaVersion } from "../../src/store/migrations/migrate.ts";
 import { SqlDatabase, sqlScript } from "../../src/store/sql.ts";
+import { closeAttempt, openAttempt } from "../../src/store/sqlite/attempts.ts";
 import { sqliteBooks } from "../../src/store/sqlite/books.ts";
 import { openSqliteStores, requireVersion, type SqliteStoreOptions, type SqliteStores } from "../../src/store/sqlite/open.ts";
+import { rollUp } from "../../src/store/sqlite/rollups.ts";
 import { budgetsSuite } from "./budgets.suite.ts";
-import { auditOf, closingOf, keyOf, openingOf, secretOf, startWriter } from "./store-fixtures.ts";
+import { auditOf, closingOf, keyOf, noonMs, openingOf, secretOf, startWriter } from "./store-fixtures.ts";
 import { storeSuite } from "./store.suite.ts";
 import { upkeepSuite } from "./upkeep.suite.ts";
 
@@ -150,6 +157,29 @@ describe("a store whose attempts were adjusted once at most", () => {
       { attempt_id: "att_1", id: "adj_2", at_ms: 7n, delta_nano_usd: 39n, charge_delta_nano_usd: null, price_row: "q", reason: "s", delta_output_tokens: 6n },
       { attempt_id: "att_2", id: "adj_2", at_ms: 7n, delta_nano_usd: 39n, charge_delta_nano_usd: 43n, price_row: "q", reason: "s", delta_output_tokens: 6n },
     ]);
+    sql.close();
+  });
+});
+
+describe("a store without reads of prompt caches", () => {
+  it("keeps its rows and sums, which expect none, and adds new attempts to the same sums", () => {
+    const sql = new SqlDatabase(":memory:", { busyTimeoutMs: 0 });
+    for (const step of [initialSchema, lossColumn, holdColumns, adjustedCounts, strictHoldColumn, payerColumns, adjustingEntries, usageRollups]) sql.script(step);
+    const first = `att_${"0".repeat(26)}`;
+    const second = openingOf({ attemptId: `att_${"0".repeat(25)}1`, openedAtMs: 5, userId: null, teamId: null, project: null });
+    void sql.run`INSERT INTO attempts (attempt_id, state, request_id, ordinal, opened_at_ms, key_id, requested_model, upstream_model, provider, target_id, is_streaming, request_bytes, source, cost_nano_usd)
+      VALUES (${first}, 'closed', 'req_1', 1, 0, 'key_A', 'm', 'claude-sonnet-4-5', 'anthropic', 't', 0, 0, 'reported', 9)`;
+    void sql.run`INSERT INTO usage_sums VALUES (0, 'key_A', '', '', '', '', 'claude-sonnet-4-5', 'anthropic', '', 1, 0, 0, 0, 0, 0, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0)`;
+    void sql.run`INSERT INTO usage_sums_by VALUES ('model', 0, 'claude-sonnet-4-5', 1, 0, 0, 0, 0, 0, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0)`;
+    void sql.run`UPDATE rollup_state SET mark = ${first}`;
+    sql.script(cacheReads);
+    openAttempt(sql, second);
+    closeAttempt(sql, closingOf(second.attemptId));
+    rollUp(sql, { value: first }, { rowsMax: 10, untilMs: noonMs });
+    expect(sql.rows`SELECT attempts, cost_nano_usd, expected_cache_read_tokens, lost_cache_read_tokens, cache_misses, moved_cache_misses, cache_miss_nano_usd FROM usage_sums`).toEqual([
+      { attempts: 2n, cost_nano_usd: 1_009n, expected_cache_read_tokens: 4_000n, lost_cache_read_tokens: 3_980n, cache_misses: 1n, moved_cache_misses: 1n, cache_miss_nano_usd: 7n },
+    ]);
+    expect(sql.rows`SELECT attempts, cache_misses FROM usage_sums_by WHERE dimension = 'model'`).toEqual([{ attempts: 2n, cache_misses: 1n }]);
     sql.close();
   });
 });

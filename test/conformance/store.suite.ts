@@ -420,7 +420,7 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
 
     it("a group sums counts and money by source", async () => {
       const stores = await openStores();
-      await closedAttempt(stores, {}, { costNanoUsd: nanoUsd(5n) });
+      await closedAttempt(stores, {}, { costNanoUsd: nanoUsd(5n), cacheMiss: { reason: "vanished", lostTokens: 3_980, costNanoUsd: nanoUsd(7n) } });
       await closedAttempt(stores, {}, { costNanoUsd: nanoUsd(7n), source: "estimated", isUnpriced: true });
       await closedAttempt(stores, {}, { costNanoUsd: nanoUsd(0n), source: "unresolved" });
       expect(await stores.usage.groupBy("key", {})).toEqual([
@@ -438,6 +438,7 @@ export function storeSuite<Opened extends Stores>(name: string, open: (folder: s
           unresolvedAttempts: 1,
           unresolvedNanoUsd: 0n,
           unpricedAttempts: 1,
+          cache: { expectedReadTokens: 4_000, lostReadTokens: 3 * 3_980, misses: 3, moved: 2, missNanoUsd: 21n },
         },
       ]);
     });

@@ -303,6 +303,7 @@ const openingMembers = fc.record({
   holdNanoUsd: amount,
   strictHoldNanoUsd: amount,
   isNotional: fc.boolean(),
+  expectedCacheReadTokens: fc.nat(1_000_000),
 });
 const closingMembers = fc.record({
   source: fc.constantFrom("reported" as const, "reported" as const, "estimated" as const, "unresolved" as const, "none" as const),
@@ -316,6 +317,7 @@ const closingMembers = fc.record({
   input: fc.nat(1_000_000),
   output: fc.nat(1_000_000),
   webSearches: fc.nat(2),
+  cacheMiss: fc.option(fc.record({ reason: fc.constantFrom("vanished" as const, "moved" as const), lostTokens: fc.nat(1_000_000), costNanoUsd: amount }), { nil: undefined }),
 });
 const stepOf = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("open" as const), agoMinutes: fc.oneof(fc.constant(0), fc.nat(10_000)), isStray: fc.integer({ min: 0, max: 9 }).map((pick) => pick === 0), members: openingMembers }) },

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { nanoUsd, type NanoUsd } from "../../src/kernel/money.ts";
 import { zeroCounts } from "../../src/kernel/usage.ts";
 import type { Spent } from "../../src/ledger/ledger.ts";
-import type { UsageDimension, UsageFilter, UsageGroup } from "../../src/ledger/usage-store.ts";
+import type { CacheMiss, UsageDimension, UsageFilter, UsageGroup } from "../../src/ledger/usage-store.ts";
 import type { AttemptClosing, AttemptOpening } from "../../src/pipeline/books.ts";
 import type { Stores } from "../../src/store/stores.ts";
 import { closingOf } from "./store-fixtures.ts";
@@ -32,6 +32,7 @@ export interface ModelClosing {
   readonly input: number;
   readonly output: number;
   readonly webSearches: number;
+  readonly cacheMiss: CacheMiss | undefined;
 }
 
 export class UsageModel {
@@ -60,7 +61,7 @@ export class UsageModel {
   /** What runs has nobody who could close it any more. */
   restart(): void {
     for (const attempt of this.#attempts) {
-      attempt.closing ??= closingOf(attempt.opening.attemptId, { source: "unresolved", costNanoUsd: nanoUsd(0n), counts: zeroCounts, servedModel: "", payer: attempt.opening.payer ?? "caller", isProvisional: false });
+      attempt.closing ??= closingOf(attempt.opening.attemptId, { source: "unresolved", costNanoUsd: nanoUsd(0n), counts: zeroCounts, servedModel: "", payer: attempt.opening.payer ?? "caller", isProvisional: false, cacheMiss: undefined });
     }
   }
 
@@ -213,6 +214,13 @@ function groupOf(value: string, attempts: readonly Attempt[]): UsageGroup {
     unresolvedAttempts: count((attempt) => Number(isUnknown(attempt))),
     unresolvedNanoUsd: sum((attempt) => (isUnknown(attempt) ? attempt.opening.holdNanoUsd : 0n)),
     unpricedAttempts: count(({ closing }) => Number(closing?.isUnpriced === true)),
+    cache: {
+      expectedReadTokens: count(({ opening, closing }) => (closing?.source === "reported" ? (opening.expectedCacheReadTokens ?? 0) : 0)),
+      lostReadTokens: count(({ closing }) => closing?.cacheMiss?.lostTokens ?? 0),
+      misses: count(({ closing }) => Number(closing?.cacheMiss !== undefined)),
+      moved: count(({ closing }) => Number(closing?.cacheMiss?.reason === "moved")),
+      missNanoUsd: money(({ closing }) => closing?.cacheMiss?.costNanoUsd ?? 0n),
+    },
   };
 }
 
@@ -236,6 +244,13 @@ function allOf(groups: readonly UsageGroup[]): readonly UsageGroup[] {
       unresolvedAttempts: count(({ unresolvedAttempts }) => unresolvedAttempts),
       unresolvedNanoUsd: sum((group) => group.unresolvedNanoUsd),
       unpricedAttempts: count(({ unpricedAttempts }) => unpricedAttempts),
+      cache: {
+        expectedReadTokens: count(({ cache }) => cache.expectedReadTokens),
+        lostReadTokens: count(({ cache }) => cache.lostReadTokens),
+        misses: count(({ cache }) => cache.misses),
+        moved: count(({ cache }) => cache.moved),
+        missNanoUsd: sum(({ cache }) => cache.missNanoUsd),
+      },
     },
   ];
 }

@@ -164,13 +164,16 @@ describe("Messages clients of other clouds' base URLs", () => {
     expect(reply.status).toBe(200);
   });
 
-  it("may say a cloud's own name, which Claude Code does in Mantle mode; rights follow what it means here, and elsewhere it is none", async () => {
+  it("may say a cloud's own name, which Claude Code does in Mantle mode; rights follow what it means here", async () => {
     const body = JSON.stringify({ model: "anthropic.claude-opus-4-8", max_tokens: 64, messages: [{ role: "user", content: "Hello" }] });
     const reply = await stage.call({ path: "/mantle/v1/messages?beta=true", body });
     expect(reply.status, reply.text()).toBe(200);
     expect((await stage.rows(reply.session))[0]).toMatchObject({ requested_model: "anthropic.claude-opus-4-8", upstream_model: "claude-opus-4-8" });
     const elsewhere = await stage.call({ path: "/v1/messages", body });
-    expect([elsewhere.status, elsewhere.text()]).toEqual([404, expect.stringContaining("not available to this key")]);
+    expect(elsewhere.status, elsewhere.text()).toBe(200);
+    expect((await stage.rows(elsewhere.session))[0]).toMatchObject({ requested_model: "anthropic.claude-opus-4-8", upstream_model: "claude-opus-4-8" });
+    const unserved = await stage.call({ path: "/v1/messages", body: body.replace("anthropic.claude-opus-4-8", "amazon.nova-pro-v1:0") });
+    expect([unserved.status, unserved.text()]).toEqual([404, expect.stringContaining("not available to this key")]);
   });
 });
 

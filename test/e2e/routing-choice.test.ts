@@ -116,8 +116,8 @@ model_list:
   - {model_name: claude-pair, litellm_params: {model: anthropic/claude-opus-4-8, api_base: "${second.url}", api_key: "${secondKey}", order: 1}, model_info: {id: sooner}}
   - {model_name: claude-lonely, litellm_params: {model: anthropic/claude-opus-4-8, api_base: "${second.url}", api_key: "${secondKey}"}, model_info: {id: lonely}}
   - {model_name: claude-helper, litellm_params: {model: anthropic/claude-haiku-4-5, api_base: "${stage.fake.url}", api_key: "${upstreamKey}"}, model_info: {id: helper}}
-tollgate: {logging: {level: error}}
-router_settings: {num_retries: 1, allowed_fails: 1000, fallbacks: [{claude-lonely: [claude-helper]}]}
+tollgate: {logging: {level: error}, routing: {attempts: 8}}
+router_settings: {num_retries: 1, allowed_fails: 1000, fallbacks: [{claude-lonely: [claude-pair, claude-helper]}]}
 general_settings: {master_key: ${adminKey}}
 `;
   const harness = await startHarness({ upstreamUrl: stage.fake.url, file });
@@ -133,7 +133,11 @@ general_settings: {master_key: ${adminKey}}
   expect(servedBy(await ask("claude-pair"))).toBe("later");
   const before = second.requests.length;
   const helped = await ask("claude-lonely");
-  expect([helped.status, servedBy(helped), helped.headers["x-tollgate-fallback-from"], helped.headers["x-litellm-attempted-fallbacks"]]).toEqual([200, "helper", "claude-lonely", "1"]);
-  expect(second.requests.length - before).toBe(2);
+  expect([helped.status, servedBy(helped), helped.headers["x-tollgate-fallback-from"], helped.headers["x-litellm-attempted-fallbacks"]]).toEqual([200, "later", "claude-lonely", "1"]);
+  // The one that was asked for twice, and the first of the pair that stepped in.
+  expect(second.requests.length - before).toBe(3);
+  stage.fake.script([{ status: 529 }]);
+  const helpedAgain = await ask("claude-lonely");
+  expect([helpedAgain.status, servedBy(helpedAgain), helpedAgain.headers["x-litellm-attempted-fallbacks"]]).toEqual([200, "helper", "2"]);
   await harness.close();
 });

@@ -50,7 +50,6 @@ interface Agent {
   readonly kind: string;
   /** Tokens of its prompt now. */
   tokens: number;
-  turnsLeft: number;
   readonly random: Random;
 }
 
@@ -84,102 +83,118 @@ class PromptCache {
   }
 }
 
+/** One call's way. Each is told when it happens, so that calls beside it know no sooner. */
 interface Chosen {
   /** In the order in which they are tried. */
   readonly targets: readonly string[];
+  tried(target: string): void;
   failed(target: string): void;
+  /** Its first event has come. */
   served(target: string): void;
 }
 
 interface Chooser {
-  choose(agent: Agent, atMs: number): Chosen;
+  /** Before anything else happens at this time. */
+  reach(atMs: number): void;
+  choose(agent: Agent): Chosen;
+}
+
+/** What happens, in the order of its time. */
+class Agenda {
+  readonly #events: { atMs: number; run: (atMs: number) => void }[] = [];
+
+  at(atMs: number, run: (atMs: number) => void): void {
+    let index = this.#events.length;
+    while (index > 0 && this.#events[index - 1]!.atMs <= atMs) index--;
+    this.#events.splice(index, 0, { atMs, run });
+  }
+
+  runUntil(endMs: number, reach: (atMs: number) => void): void {
+    for (let event = this.#events.pop(); event !== undefined && event.atMs < endMs; event = this.#events.pop()) {
+      reach(event.atMs);
+      event.run(event.atMs);
+    }
+  }
 }
 
 const targetIds = ["a", "b", "c"] as const;
+/** Tokens of tools and system prompt. */
 const kinds: Readonly<Record<string, number>> = { main: 24_000, ...Object.fromEntries(Array.from({ length: subagents }, (_, index) => [`sub-${index}`, 9_000 + index * 500])) };
 
 /** The agents are the same whichever way targets are chosen. */
 export function affinityCost(way: Way, { seed, developers, hours, cacheMinutes }: Traffic): Cost {
   const endMs = hours * 60 * minuteMs;
-  const caches = new Map(targetIds.map((id) => [id as string, new PromptCache(cacheMinutes * minuteMs)]));
+  const agenda = new Agenda();
+  const caches = new Map<string, PromptCache>(targetIds.map((id) => [id, new PromptCache(cacheMinutes * minuteMs)]));
   // A target that fails for a quarter of the time, in the middle of it.
   const isFailing = (target: string, atMs: number): boolean => way !== "single" && target === "b" && atMs >= endMs * 0.4 && atMs < endMs * 0.65;
   const chooser = choosers[way](seed, cacheMinutes * minuteMs);
-  const queue: { atMs: number; order: number; run: (atMs: number) => void }[] = [];
-  let order = 0;
-  const at = (atMs: number, run: (atMs: number) => void): void => {
-    const event = { atMs, order: order++, run };
-    let index = queue.length;
-    while (index > 0 && (queue[index - 1]!.atMs < atMs || (queue[index - 1]!.atMs === atMs && queue[index - 1]!.order < event.order))) index--;
-    queue.splice(index, 0, event);
-  };
   const total = { calls: 0, failovers: 0, costNanoUsd: 0n, read: 0, input: 0 };
 
-  /** @returns when the reply is whole */
-  const call = (agent: Agent, atMs: number): number => {
-    const output = Math.max(20, Math.round(agent.random.lognormal(300, 3_000)));
-    const chosen = chooser.choose(agent, atMs);
-    let nowMs = atMs;
-    for (const target of chosen.targets) {
-      if (isFailing(target, nowMs)) {
+  const send = (agent: Agent, { chosen, number }: { chosen: Chosen; number: number }, atMs: number, done: Done): void => {
+    const target = chosen.targets[number];
+    if (target === undefined) throw new Error("a target is always well");
+    chosen.tried(target);
+    if (isFailing(target, atMs)) {
+      total.failovers += 1;
+      return agenda.at(atMs + failureMs, (failedMs) => {
         chosen.failed(target);
-        total.failovers += 1;
-        nowMs += failureMs;
-        continue;
-      }
-      const { read, written } = caches.get(target)!.call(agent, kinds[agent.kind]!, nowMs);
-      chosen.served(target);
-      const counts: TokenCounts = { ...zeroCounts, input: 10, cacheRead: read, [cacheMinutes === 60 ? "cacheWrite1h" : "cacheWrite5m"]: written, output };
-      total.calls += 1;
-      total.read += read;
-      total.input += agent.tokens + 10;
-      total.costNanoUsd += costOf(counts);
-      agent.tokens += output + Math.round(agent.random.lognormal(900, 12_000));
-      return nowMs + firstEventMs + output * msPerToken;
+        send(agent, { chosen, number: number + 1 }, failedMs, done);
+      });
     }
-    throw new Error("a target is always well");
+    const output = Math.max(20, Math.round(agent.random.lognormal(300, 3_000)));
+    const { read, written } = caches.get(target)!.call(agent, kinds[agent.kind]!, atMs);
+    total.calls += 1;
+    total.read += read;
+    total.input += agent.tokens + 10;
+    total.costNanoUsd += costOf({ ...zeroCounts, input: 10, cacheRead: read, [cacheMinutes === 60 ? "cacheWrite1h" : "cacheWrite5m"]: written, output });
+    agent.tokens += output + Math.round(agent.random.lognormal(900, 12_000));
+    agenda.at(atMs + firstEventMs, () => chosen.served(target));
+    agenda.at(atMs + firstEventMs + output * msPerToken, done);
   };
-  const turn = (agent: Agent, atMs: number, done: (atMs: number) => void): void => {
-    const endedMs = call(agent, atMs);
-    agent.turnsLeft -= 1;
-    if (agent.turnsLeft <= 0) return done(endedMs);
-    // A tool runs.
-    at(endedMs + agent.random.lognormal(4_000, 90_000), (nextMs) => turn(agent, nextMs, done));
-  };
+  const work = (agent: Agent, turns: number, atMs: number, done: Done): void =>
+    send(agent, { chosen: chooser.choose(agent), number: 0 }, atMs, (endedMs) => {
+      if (turns <= 1) return done(endedMs);
+      // A tool runs.
+      agenda.at(endedMs + agent.random.lognormal(4_000, 90_000), (nextMs) => work(agent, turns - 1, nextMs, done));
+    });
 
-  for (let index = 0; index < developers; index++) {
-    const random = createRandom(seed * 1_000 + index);
-    at(random.int(0, 10 * minuteMs), (startMs) => session(startMs, 0));
-
-    function session(startMs: number, count: number): void {
-      if (startMs >= endMs) return;
-      const sessionId = `session-${index}-${count}`;
-      const own = (id: string, kind: string): Agent => ({ id: `${sessionId} ${id}`, sessionId, keyId: `key-${index}`, kind, tokens: kinds[kind]! + random.int(200, 3_000), turnsLeft: 0, random: createRandom(seed * 1_000_003 + index * 1_009 + count * 101 + id.length * 7 + (id.codePointAt(id.length - 1) ?? 0)) });
-      const main = own("main", "main");
-      let tasks = random.int(3, 8);
-      const task = (atMs: number): void => {
-        if (tasks-- <= 0 || atMs >= endMs) return at(atMs + random.int(2, 15) * minuteMs, (nextMs) => session(nextMs, count + 1));
-        main.turnsLeft = random.int(4, 20);
-        turn(main, atMs, (mainMs) => (random.chance(0.25) ? fanOut(mainMs) : rest(mainMs)));
-      };
-      const fanOut = (atMs: number): void => {
-        let running = subagents;
-        let lastMs = atMs;
-        for (let number = 0; number < subagents; number++) {
-          const agent = { ...own(`sub-${tasks}-${number}`, `sub-${number}`), turnsLeft: random.int(3, 10) };
-          turn(agent, atMs, (endedMs) => {
-            lastMs = Math.max(lastMs, endedMs);
-            if (--running === 0) rest(lastMs);
-          });
-        }
-      };
-      // The developer reads, or goes for a coffee that is longer than a cache lives.
-      const rest = (atMs: number): void => at(atMs + (random.chance(0.2) ? random.int(5, 25) * minuteMs : random.lognormal(40_000, 280_000)), task);
-      task(startMs);
-    }
-  }
-  for (let event = queue.pop(); event !== undefined; event = queue.pop()) if (event.atMs < endMs) event.run(event.atMs);
+  for (let index = 0; index < developers; index++) develop({ agenda, work, random: createRandom(seed * 1_000 + index), keyId: `key-${index}` });
+  agenda.runUntil(endMs, (atMs) => chooser.reach(atMs));
   return { calls: total.calls, failovers: total.failovers, usd: Number(total.costNanoUsd) / 1e9, cacheReadShare: total.read / total.input };
+}
+
+type Done = (atMs: number) => void;
+
+interface Developer {
+  readonly agenda: Agenda;
+  /** So many calls of an agent, one after the other. */
+  readonly work: (agent: Agent, turns: number, atMs: number, done: Done) => void;
+  readonly random: Random;
+  readonly keyId: string;
+}
+
+/** One session after the other: the main agent works, sends subagents out at times, and the developer rests. */
+function develop({ agenda, work, random, keyId }: Developer): void {
+  let agents = 0;
+  const own = (sessionId: string, kind: string): Agent => ({ id: `${keyId} ${agents++}`, sessionId, keyId, kind, tokens: kinds[kind]! + random.int(200, 3_000), random: createRandom(random.int(0, 2 ** 32 - 1)) });
+  const session = (startMs: number, count: number): void => {
+    const sessionId = `${keyId} session-${count}`;
+    const main = own(sessionId, "main");
+    let tasks = random.int(3, 8);
+    const task: Done = (atMs) => {
+      if (tasks-- <= 0) return agenda.at(atMs + random.int(2, 15) * minuteMs, (nextMs) => session(nextMs, count + 1));
+      work(main, random.int(4, 20), atMs, (endedMs) => (random.chance(0.25) ? sendOut(endedMs) : rest(endedMs)));
+    };
+    const sendOut: Done = (atMs) => {
+      let running = subagents;
+      for (let number = 0; number < subagents; number++) work(own(sessionId, `sub-${number}`), random.int(3, 10), atMs, (endedMs) => (--running === 0 ? rest(endedMs) : undefined));
+    };
+    // The developer reads, or goes for a coffee that is longer than a cache lives.
+    const rest: Done = (atMs) => agenda.at(atMs + (random.chance(0.2) ? random.int(5, 25) * minuteMs : random.lognormal(40_000, 280_000)), task);
+    task(startMs);
+  };
+  agenda.at(random.int(0, 10 * minuteMs), (startMs) => session(startMs, 0));
 }
 
 function costOf(counts: TokenCounts): bigint {
@@ -187,52 +202,54 @@ function costOf(counts: TokenCounts): bigint {
   return priceUsage({ usage: usage as never, provider: "anthropic", upstreamModel: model, priceModel: undefined, override: undefined, book, prices: { multiplierPpm: 1_000_000n, overrides: new Map() } }).costNanoUsd;
 }
 
-const forgetful = { failed: () => {}, served: () => {} };
+const forgetful = { tried: () => {}, failed: () => {}, served: () => {} };
 
 const choosers: Readonly<Record<Way, (seed: number, cacheMs: number) => Chooser>> = {
-  single: () => ({ choose: () => ({ targets: ["a"], ...forgetful }) }),
+  single: () => ({ reach: () => {}, choose: () => ({ targets: ["a"], ...forgetful }) }),
   random(seed) {
     const random = createRandom(seed + 17);
-    return { choose: () => ({ targets: [...targetIds].map((id) => ({ id, key: random.next() })).toSorted((a, b) => a.key - b.key).map(({ id }) => id), ...forgetful }) };
+    return { reach: () => {}, choose: () => ({ targets: targetIds.map((id) => ({ id, key: random.next() })).toSorted((a, b) => a.key - b.key).map(({ id }) => id), ...forgetful }) };
   },
   sticky: () => ({
+    reach: () => {},
     choose({ sessionId }) {
       const first = createHash("sha256").update(sessionId).digest()[0]! % targetIds.length;
       return { targets: [...targetIds.slice(first), ...targetIds.slice(0, first)], ...forgetful };
     },
   }),
-  tollgate(seed, cacheMs) {
-    const clock = manualClock();
-    let clockMs = 0;
-    const random = createRandom(seed + 17);
-    const routing = createRoutingState(clock, defaultRouting, () => random.next());
-    const { circuit } = defaultRouting;
-    const planned = targetIds.map((id): PlannedTarget => ({ target: { ...plainTarget, id, provider: id, model, credential: "provider", priceModel: undefined, price: undefined, headers: new Map(), timeouts: {} } satisfies TargetConfig, upstreamModel: model, place: undefined as never, priceRegion: undefined }));
-    return {
-      choose({ keyId, sessionId }, atMs) {
-        clock.advance(Math.max(0, atMs - clockMs));
-        clockMs = Math.max(clockMs, atMs);
-        const key = affinityKey({ keyId, sessionId, model, hasOwnLogin: false, promptPrefix: () => undefined })!;
-        const ranked = rank({ routing }, { targets: planned, strategy: "weighted", circuit, warmTargetId: routing.affinity.find(key)?.targetId });
-        const circuitOf = (id: string): string => circuitKey(ranked.find(({ target }) => target.target.id === id)!.target);
-        const [first] = ranked;
-        if (first !== undefined) {
-          routing.health.mayTry(circuitOf(first.target.target.id), circuit);
-          routing.affinity.claim(key, first.target.target.id, cacheMs);
-        }
-        return {
-          targets: ranked.map(({ target }) => target.target.id),
-          failed(id) {
-            routing.health.dispatched(circuitOf(id));
-            routing.health.failure(circuitOf(id), "overloaded", circuit);
-            routing.affinity.release(key, id);
-          },
-          served(id) {
-            routing.health.success(circuitOf(id), circuit);
-            routing.affinity.confirm(key, id, cacheMs);
-          },
-        };
-      },
-    };
-  },
+  tollgate,
 };
+
+/** The state and the choice of the code that serves, told of each try as `failover` tells it. */
+function tollgate(seed: number, cacheMs: number): Chooser {
+  const clock = manualClock();
+  const random = createRandom(seed + 17);
+  const routing = createRoutingState(clock, defaultRouting, () => random.next());
+  const { health, affinity } = routing;
+  const { circuit } = defaultRouting;
+  const planned = targetIds.map((id): PlannedTarget => ({ target: { ...plainTarget, id, provider: id, model, credential: "provider", priceModel: undefined, price: undefined, headers: new Map(), timeouts: {} } satisfies TargetConfig, upstreamModel: model, place: undefined as never, priceRegion: undefined }));
+  const circuitOf = (id: string): string => circuitKey(planned.find(({ target }) => target.id === id)!);
+  return {
+    reach: (atMs) => clock.advance(atMs - clock.monotonic()),
+    choose({ keyId, sessionId }) {
+      const key = affinityKey({ keyId, sessionId, model, hasOwnLogin: false, promptPrefix: () => undefined })!;
+      const targets = rank({ routing }, { targets: planned, strategy: "weighted", circuit, warmTargetId: affinity.find(key)?.targetId }).map(({ target }) => target.target.id);
+      health.mayTry(circuitOf(targets[0]!), circuit);
+      return {
+        targets,
+        tried(id) {
+          affinity.claim(key, id, cacheMs);
+          health.dispatched(circuitOf(id));
+        },
+        failed(id) {
+          health.failure(circuitOf(id), "overloaded", circuit);
+          affinity.release(key, id);
+        },
+        served(id) {
+          health.success(circuitOf(id), circuit);
+          affinity.confirm(key, id, cacheMs);
+        },
+      };
+    },
+  };
+}

@@ -54,6 +54,8 @@ export function ledgerRow(members: Partial<LedgerRow> = {}): LedgerRow {
     responseBytes: 20,
     upstreamRequestId: null,
     loss: "",
+    expectedCacheReadTokens: 0,
+    cacheMiss: null,
     ...members,
   };
 }
@@ -124,6 +126,13 @@ function groupOf(value: string, rows: readonly LedgerRow[]): UsageGroup {
     unresolvedAttempts: rows.filter(({ state }) => state === "unresolved").length,
     unresolvedNanoUsd: nanoUsd(rows.reduce((sum, row) => (row.state === "unresolved" ? sum + row.holdNanoUsd : sum), 0n)),
     unpricedAttempts: rows.filter(({ isUnpriced }) => isUnpriced).length,
+    cache: {
+      expectedReadTokens: rows.reduce((sum, row) => (row.source === "reported" ? sum + row.expectedCacheReadTokens : sum), 0),
+      lostReadTokens: rows.reduce((sum, { cacheMiss }) => sum + (cacheMiss?.lostTokens ?? 0), 0),
+      misses: rows.filter(({ cacheMiss }) => cacheMiss !== null).length,
+      moved: rows.filter(({ cacheMiss }) => cacheMiss?.reason === "moved").length,
+      missNanoUsd: nanoUsd(rows.reduce((sum, { isNotional, cacheMiss }) => (isNotional ? sum : sum + (cacheMiss?.costNanoUsd ?? 0n)), 0n)),
+    },
   };
 }
 

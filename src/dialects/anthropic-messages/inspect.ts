@@ -8,6 +8,7 @@ import { isProblem, scanMembers, type JsonMember, type JsonMembers, type JsonMem
 import type { RequestFacts } from "../dialect.ts";
 import { readCostFacts } from "./cost-facts.ts";
 import { namedModels } from "./named-models.ts";
+import { attributionPrefix, readPromptShape } from "./prompt-shape.ts";
 
 /** Members the gateway decides by. Another spelling of them is refused: some parsers fold case, and would read another request than we do. */
 const decisive = ["model", "stream", "max_tokens", "fallback", "fallbacks", "tools"];
@@ -31,11 +32,10 @@ export function inspect(body: Buffer, named?: { readonly model: string | undefin
     outputTokensMax: readPositiveInteger(body, members.get("max_tokens")),
     members,
     promptPrefix: (bytes) => readPromptPrefix(bytes, members),
+    promptShape: (bytes) => readPromptShape(bytes, members),
     costFacts: (bytes) => readCostFacts(bytes, members),
   };
 }
-
-const attributionPrefix = "x-anthropic-billing-header:";
 
 /** The tools and the system prompt, without Claude Code's line about itself, which differs from call to call and is stripped by Anthropic. */
 function readPromptPrefix(body: Buffer, members: JsonMembers): Buffer | undefined {

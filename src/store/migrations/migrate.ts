@@ -14,9 +14,10 @@ import { keyTermsTable } from "./0010-key-terms.ts";
 import { adjustingEntries } from "./0011-adjusting-entries.ts";
 import { keyCaps } from "./0012-key-caps.ts";
 import { usageRollups } from "./0013-usage-rollups.ts";
+import { cacheReads } from "./0014-cache-reads.ts";
 
 /** Step `n` is at index `n - 1`; steps are only ever added at the end. */
-const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn, adjustedCounts, strictHoldColumn, payerColumns, budgetWarnings, budgetTable, keyTermsTable, adjustingEntries, keyCaps, usageRollups];
+const steps: readonly SqlScript[] = [initialSchema, lossColumn, holdColumns, organizationColumn, adjustedCounts, strictHoldColumn, payerColumns, budgetWarnings, budgetTable, keyTermsTable, adjustingEntries, keyCaps, usageRollups, cacheReads];
 
 /** The schema this build writes. */
 export const schemaVersion = steps.length;

@@ -8,13 +8,13 @@ export function openAttempt(sql: SqlDatabase, opening: AttemptOpening): void {
   void sql.run`INSERT INTO attempts (attempt_id, state, request_id, ordinal, opened_at_ms, key_id, user_id, team_id, project, tags,
       session_id, agent_id, parent_agent_id, request_class, requested_model, upstream_model, provider, target_id, is_streaming, request_bytes,
       organization_id, end_user_id, model, hold_nano_usd, strict_hold_nano_usd,
-      payer, is_notional, margin_ppm)
+      payer, is_notional, margin_ppm, expected_cache_read_tokens)
     VALUES (${opening.attemptId}, 'open', ${opening.requestId}, ${opening.ordinal}, ${opening.openedAtMs}, ${opening.keyId}, ${opening.userId},
       ${opening.teamId}, ${opening.project}, ${opening.tags.length === 0 ? null : JSON.stringify(opening.tags)}, ${opening.sessionId},
       ${opening.agentId}, ${opening.parentAgentId}, ${opening.requestClass}, ${opening.requestedModel}, ${opening.upstreamModel},
       ${opening.provider}, ${opening.targetId}, ${opening.isStreaming ? 1 : 0}, ${opening.requestBytes},
       ${opening.organizationId}, ${opening.endUserId}, ${opening.model === opening.requestedModel ? null : opening.model}, ${opening.holdNanoUsd}, ${opening.strictHoldNanoUsd},
-      ${payerOrNull(opening)}, ${opening.isNotional === true ? 1 : 0}, ${opening.marginPpm ?? null})`;
+      ${payerOrNull(opening)}, ${opening.isNotional === true ? 1 : 0}, ${opening.marginPpm ?? null}, ${opening.expectedCacheReadTokens ?? 0})`;
 }
 
 /** Of an attempt that is still open. */
@@ -36,7 +36,8 @@ export function closeAttempt(sql: SqlDatabase, closing: AttemptClosing): boolean
       duration_ms = ${whole(closing.durationMs)}, response_bytes = ${whole(closing.responseBytes)}, upstream_request_id = ${closing.upstreamRequestId},
       loss = ${closing.loss === "" ? null : closing.loss}, payer = ${payerOrNull(closing)},
       margin_ppm = CASE WHEN ${payerOrNull(closing)} IS NULL THEN margin_ppm END, is_wasted = ${closing.isWasted === true ? 1 : 0},
-      charge_nano_usd = ${closing.chargeNanoUsd === closing.costNanoUsd ? null : (closing.chargeNanoUsd ?? null)}
+      charge_nano_usd = ${closing.chargeNanoUsd === closing.costNanoUsd ? null : (closing.chargeNanoUsd ?? null)},
+      cache_miss = ${closing.cacheMiss?.reason ?? null}, lost_cache_read_tokens = ${whole(closing.cacheMiss?.lostTokens ?? 0)}, cache_miss_nano_usd = ${closing.cacheMiss?.costNanoUsd ?? 0n}
       WHERE attempt_id = ${closing.attemptId} AND state = 'open'` === 1
   );
 }

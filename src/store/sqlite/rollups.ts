@@ -83,7 +83,8 @@ function addAmounts(sql: SqlDatabase, ids: string, sign: 1n | -1n): void {
     SELECT day, key_id, user_id, team_id, organization_id, project, model, provider, tags, ${sign} * count(*),
       ${sign} * sum(input_tokens), ${sign} * sum(cache_read_tokens), ${sign} * sum(cache_write_5m_tokens), ${sign} * sum(cache_write_1h_tokens), ${sign} * sum(output_tokens),
       ${sign} * sum(cost_nano_usd), ${sign} * sum(charge_nano_usd), ${sign} * sum(reported_nano_usd), ${sign} * sum(estimated_nano_usd), ${sign} * sum(adjusted_nano_usd),
-      ${sign} * sum(wasted_nano_usd), ${sign} * sum(notional_nano_usd), ${sign} * sum(unresolved_attempts), ${sign} * sum(unresolved_nano_usd), ${sign} * sum(unpriced_attempts)
+      ${sign} * sum(wasted_nano_usd), ${sign} * sum(notional_nano_usd), ${sign} * sum(unresolved_attempts), ${sign} * sum(unresolved_nano_usd), ${sign} * sum(unpriced_attempts),
+      ${sign} * sum(expected_cache_read_tokens), ${sign} * sum(lost_cache_read_tokens), ${sign} * sum(cache_misses), ${sign} * sum(moved_cache_misses), ${sign} * sum(cache_miss_nano_usd)
     FROM attempt_amounts WHERE attempt_id IN (SELECT value FROM json_each(${ids})) GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9`;
   void sql.run`INSERT INTO usage_sums SELECT * FROM temp.rollup_chunk WHERE true
     ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts,
@@ -93,13 +94,16 @@ function addAmounts(sql: SqlDatabase, ids: string, sign: 1n | -1n): void {
       reported_nano_usd = reported_nano_usd + excluded.reported_nano_usd, estimated_nano_usd = estimated_nano_usd + excluded.estimated_nano_usd,
       adjusted_nano_usd = adjusted_nano_usd + excluded.adjusted_nano_usd, wasted_nano_usd = wasted_nano_usd + excluded.wasted_nano_usd,
       notional_nano_usd = notional_nano_usd + excluded.notional_nano_usd, unresolved_attempts = unresolved_attempts + excluded.unresolved_attempts,
-      unresolved_nano_usd = unresolved_nano_usd + excluded.unresolved_nano_usd, unpriced_attempts = unpriced_attempts + excluded.unpriced_attempts`;
+      unresolved_nano_usd = unresolved_nano_usd + excluded.unresolved_nano_usd, unpriced_attempts = unpriced_attempts + excluded.unpriced_attempts,
+      expected_cache_read_tokens = expected_cache_read_tokens + excluded.expected_cache_read_tokens, lost_cache_read_tokens = lost_cache_read_tokens + excluded.lost_cache_read_tokens,
+      cache_misses = cache_misses + excluded.cache_misses, moved_cache_misses = moved_cache_misses + excluded.moved_cache_misses, cache_miss_nano_usd = cache_miss_nano_usd + excluded.cache_miss_nano_usd`;
   void sql.run`INSERT INTO usage_sums_by
     SELECT n.value, c.day, CASE n.value WHEN 'team' THEN c.team_id WHEN 'project' THEN c.project WHEN 'model' THEN c.model WHEN 'provider' THEN c.provider
         WHEN 'tags' THEN c.tags END, sum(attempts),
       sum(input_tokens), sum(cache_read_tokens), sum(cache_write_5m_tokens), sum(cache_write_1h_tokens), sum(output_tokens),
       sum(cost_nano_usd), sum(charge_nano_usd), sum(reported_nano_usd), sum(estimated_nano_usd), sum(adjusted_nano_usd),
-      sum(wasted_nano_usd), sum(notional_nano_usd), sum(unresolved_attempts), sum(unresolved_nano_usd), sum(unpriced_attempts)
+      sum(wasted_nano_usd), sum(notional_nano_usd), sum(unresolved_attempts), sum(unresolved_nano_usd), sum(unpriced_attempts),
+      sum(expected_cache_read_tokens), sum(lost_cache_read_tokens), sum(cache_misses), sum(moved_cache_misses), sum(cache_miss_nano_usd)
     FROM json_each('["team","project","model","provider","tags"]') AS n CROSS JOIN temp.rollup_chunk AS c WHERE true GROUP BY 1, 2, 3
     ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts,
       input_tokens = input_tokens + excluded.input_tokens, cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
@@ -108,5 +112,7 @@ function addAmounts(sql: SqlDatabase, ids: string, sign: 1n | -1n): void {
       reported_nano_usd = reported_nano_usd + excluded.reported_nano_usd, estimated_nano_usd = estimated_nano_usd + excluded.estimated_nano_usd,
       adjusted_nano_usd = adjusted_nano_usd + excluded.adjusted_nano_usd, wasted_nano_usd = wasted_nano_usd + excluded.wasted_nano_usd,
       notional_nano_usd = notional_nano_usd + excluded.notional_nano_usd, unresolved_attempts = unresolved_attempts + excluded.unresolved_attempts,
-      unresolved_nano_usd = unresolved_nano_usd + excluded.unresolved_nano_usd, unpriced_attempts = unpriced_attempts + excluded.unpriced_attempts`;
+      unresolved_nano_usd = unresolved_nano_usd + excluded.unresolved_nano_usd, unpriced_attempts = unpriced_attempts + excluded.unpriced_attempts,
+      expected_cache_read_tokens = expected_cache_read_tokens + excluded.expected_cache_read_tokens, lost_cache_read_tokens = lost_cache_read_tokens + excluded.lost_cache_read_tokens,
+      cache_misses = cache_misses + excluded.cache_misses, moved_cache_misses = moved_cache_misses + excluded.moved_cache_misses, cache_miss_nano_usd = cache_miss_nano_usd + excluded.cache_miss_nano_usd`;
 }

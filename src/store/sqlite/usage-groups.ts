@@ -147,7 +147,8 @@ function rowsBetween(sql: SqlDatabase, dimension: Dimension, filter: UsageFilter
       count(*) AS attempts, sum(input_tokens) AS input_tokens, sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_5m_tokens) AS cache_write_5m_tokens,
       sum(cache_write_1h_tokens) AS cache_write_1h_tokens, sum(output_tokens) AS output_tokens, sum(cost_nano_usd) AS cost_nano_usd, sum(charge_nano_usd) AS charge_nano_usd,
       sum(reported_nano_usd) AS reported_nano_usd, sum(estimated_nano_usd) AS estimated_nano_usd, sum(adjusted_nano_usd) AS adjusted_nano_usd, sum(wasted_nano_usd) AS wasted_nano_usd,
-      sum(notional_nano_usd) AS notional_nano_usd, sum(unresolved_attempts) AS unresolved_attempts, sum(unresolved_nano_usd) AS unresolved_nano_usd, sum(unpriced_attempts) AS unpriced_attempts
+      sum(notional_nano_usd) AS notional_nano_usd, sum(unresolved_attempts) AS unresolved_attempts, sum(unresolved_nano_usd) AS unresolved_nano_usd, sum(unpriced_attempts) AS unpriced_attempts,
+      sum(expected_cache_read_tokens) AS expected_cache_read_tokens, sum(lost_cache_read_tokens) AS lost_cache_read_tokens, sum(cache_misses) AS cache_misses, sum(moved_cache_misses) AS moved_cache_misses, sum(cache_miss_nano_usd) AS cache_miss_nano_usd
     FROM attempt_amounts
     WHERE attempt_id >= ${from} AND attempt_id <= ${upTo} AND (${hasPending ? 1 : 0} OR attempt_id NOT IN (SELECT attempt_id FROM rollup_pending))
       AND (${since} IS NULL OR opened_at_ms >= ${since}) AND (${until} IS NULL OR opened_at_ms < ${until})
@@ -167,7 +168,8 @@ function rowsOf(sql: SqlDatabase, dimension: Dimension, filter: UsageFilter, ids
       count(*) AS attempts, sum(input_tokens) AS input_tokens, sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_5m_tokens) AS cache_write_5m_tokens,
       sum(cache_write_1h_tokens) AS cache_write_1h_tokens, sum(output_tokens) AS output_tokens, sum(cost_nano_usd) AS cost_nano_usd, sum(charge_nano_usd) AS charge_nano_usd,
       sum(reported_nano_usd) AS reported_nano_usd, sum(estimated_nano_usd) AS estimated_nano_usd, sum(adjusted_nano_usd) AS adjusted_nano_usd, sum(wasted_nano_usd) AS wasted_nano_usd,
-      sum(notional_nano_usd) AS notional_nano_usd, sum(unresolved_attempts) AS unresolved_attempts, sum(unresolved_nano_usd) AS unresolved_nano_usd, sum(unpriced_attempts) AS unpriced_attempts
+      sum(notional_nano_usd) AS notional_nano_usd, sum(unresolved_attempts) AS unresolved_attempts, sum(unresolved_nano_usd) AS unresolved_nano_usd, sum(unpriced_attempts) AS unpriced_attempts,
+      sum(expected_cache_read_tokens) AS expected_cache_read_tokens, sum(lost_cache_read_tokens) AS lost_cache_read_tokens, sum(cache_misses) AS cache_misses, sum(moved_cache_misses) AS moved_cache_misses, sum(cache_miss_nano_usd) AS cache_miss_nano_usd
     FROM attempt_amounts
     WHERE attempt_id IN (SELECT value FROM json_each(${ids})) AND (${since} IS NULL OR opened_at_ms >= ${since}) AND (${until} IS NULL OR opened_at_ms < ${until})
       AND (${key} IS NULL OR key_id = ${key}) AND (${user} IS NULL OR user_id = ${user}) AND (${team} IS NULL OR team_id = ${team})
@@ -189,7 +191,8 @@ function sums(sql: SqlDatabase, dimension: Dimension, filter: UsageFilter, { fro
       sum(attempts) AS attempts, sum(input_tokens) AS input_tokens, sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_5m_tokens) AS cache_write_5m_tokens,
       sum(cache_write_1h_tokens) AS cache_write_1h_tokens, sum(output_tokens) AS output_tokens, sum(cost_nano_usd) AS cost_nano_usd, sum(charge_nano_usd) AS charge_nano_usd,
       sum(reported_nano_usd) AS reported_nano_usd, sum(estimated_nano_usd) AS estimated_nano_usd, sum(adjusted_nano_usd) AS adjusted_nano_usd, sum(wasted_nano_usd) AS wasted_nano_usd,
-      sum(notional_nano_usd) AS notional_nano_usd, sum(unresolved_attempts) AS unresolved_attempts, sum(unresolved_nano_usd) AS unresolved_nano_usd, sum(unpriced_attempts) AS unpriced_attempts
+      sum(notional_nano_usd) AS notional_nano_usd, sum(unresolved_attempts) AS unresolved_attempts, sum(unresolved_nano_usd) AS unresolved_nano_usd, sum(unpriced_attempts) AS unpriced_attempts,
+      sum(expected_cache_read_tokens) AS expected_cache_read_tokens, sum(lost_cache_read_tokens) AS lost_cache_read_tokens, sum(cache_misses) AS cache_misses, sum(moved_cache_misses) AS moved_cache_misses, sum(cache_miss_nano_usd) AS cache_miss_nano_usd
     FROM usage_sums
     WHERE day >= ${from} AND day < ${to} AND (${key} IS NULL OR key_id = ${key}) AND (${user} IS NULL OR user_id = ${user}) AND (${team} IS NULL OR team_id = ${team})
     GROUP BY 1`.map(groupOf);
@@ -202,7 +205,8 @@ function sumsBy(sql: SqlDatabase, dimension: Dimension, { from, to }: Days): rea
       sum(attempts) AS attempts, sum(input_tokens) AS input_tokens, sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_5m_tokens) AS cache_write_5m_tokens,
       sum(cache_write_1h_tokens) AS cache_write_1h_tokens, sum(output_tokens) AS output_tokens, sum(cost_nano_usd) AS cost_nano_usd, sum(charge_nano_usd) AS charge_nano_usd,
       sum(reported_nano_usd) AS reported_nano_usd, sum(estimated_nano_usd) AS estimated_nano_usd, sum(adjusted_nano_usd) AS adjusted_nano_usd, sum(wasted_nano_usd) AS wasted_nano_usd,
-      sum(notional_nano_usd) AS notional_nano_usd, sum(unresolved_attempts) AS unresolved_attempts, sum(unresolved_nano_usd) AS unresolved_nano_usd, sum(unpriced_attempts) AS unpriced_attempts
+      sum(notional_nano_usd) AS notional_nano_usd, sum(unresolved_attempts) AS unresolved_attempts, sum(unresolved_nano_usd) AS unresolved_nano_usd, sum(unpriced_attempts) AS unpriced_attempts,
+      sum(expected_cache_read_tokens) AS expected_cache_read_tokens, sum(lost_cache_read_tokens) AS lost_cache_read_tokens, sum(cache_misses) AS cache_misses, sum(moved_cache_misses) AS moved_cache_misses, sum(cache_miss_nano_usd) AS cache_miss_nano_usd
     FROM usage_sums_by
     WHERE dimension = ${dimension === "day" ? "provider" : dimension} AND day >= ${from} AND day < ${to} GROUP BY 1`.map(groupOf);
 }
@@ -250,6 +254,13 @@ function sumOf(a: UsageGroup | undefined, b: UsageGroup, sign: 1 | -1): UsageGro
     unresolvedAttempts: (a?.unresolvedAttempts ?? 0) + sign * b.unresolvedAttempts,
     unresolvedNanoUsd: by((group) => group.unresolvedNanoUsd),
     unpricedAttempts: (a?.unpricedAttempts ?? 0) + sign * b.unpricedAttempts,
+    cache: {
+      expectedReadTokens: (a?.cache.expectedReadTokens ?? 0) + sign * b.cache.expectedReadTokens,
+      lostReadTokens: (a?.cache.lostReadTokens ?? 0) + sign * b.cache.lostReadTokens,
+      misses: (a?.cache.misses ?? 0) + sign * b.cache.misses,
+      moved: (a?.cache.moved ?? 0) + sign * b.cache.moved,
+      missNanoUsd: by((group) => group.cache.missNanoUsd),
+    },
   };
 }
 
@@ -273,5 +284,12 @@ function groupOf(row: SqlRow): UsageGroup {
     unresolvedAttempts: integer(row, "unresolved_attempts"),
     unresolvedNanoUsd: money(row, "unresolved_nano_usd"),
     unpricedAttempts: integer(row, "unpriced_attempts"),
+    cache: {
+      expectedReadTokens: integer(row, "expected_cache_read_tokens"),
+      lostReadTokens: integer(row, "lost_cache_read_tokens"),
+      misses: integer(row, "cache_misses"),
+      moved: integer(row, "moved_cache_misses"),
+      missNanoUsd: money(row, "cache_miss_nano_usd"),
+    },
   };
 }

@@ -1,5 +1,5 @@
 /** Reads of the ledger, and corrections of it. Reports see every attempt with the sum of its adjusting entries, if it has any. */
-import type { Adjustment, LedgerRow, UsageFilter, UsageStore } from "../../ledger/usage-store.ts";
+import type { Adjustment, CacheMiss, LedgerRow, UsageFilter, UsageStore } from "../../ledger/usage-store.ts";
 import type { Spent } from "../../ledger/ledger.ts";
 import type { Payer } from "../../ledger/scope.ts";
 import { GatewayError } from "../../kernel/gateway-error.ts";
@@ -224,6 +224,11 @@ function largerOf(a: NanoUsd, b: NanoUsd): NanoUsd {
   return a > b ? a : b;
 }
 
+function cacheMissOf(row: SqlRow): CacheMiss | null {
+  const reason = textOrNull(row, "cache_miss");
+  return reason === null ? null : { reason: reason as CacheMiss["reason"], lostTokens: integer(row, "lost_cache_read_tokens"), costNanoUsd: money(row, "cache_miss_nano_usd") };
+}
+
 /** Of all columns of an attempt, with those of its adjustments' sum or NULL. An adjusted row shows the price row of its last adjustment and is no longer provisional; the stored row stays as it was. */
 export function ledgerRowOf(row: SqlRow): LedgerRow {
   const isAdjusted = row["delta_nano_usd"] !== null;
@@ -277,5 +282,7 @@ export function ledgerRowOf(row: SqlRow): LedgerRow {
     responseBytes: integer(row, "response_bytes"),
     upstreamRequestId: textOrNull(row, "upstream_request_id"),
     loss: textOrNull(row, "loss") ?? "",
+    expectedCacheReadTokens: integer(row, "expected_cache_read_tokens"),
+    cacheMiss: cacheMissOf(row),
   };
 }
