@@ -55,6 +55,12 @@ describe("a conversation", () => {
   });
 });
 
+it("forgets the conversation that was served longest ago when there are too many", () => {
+  const affinity = createAffinity(manualClock(), 2);
+  for (const key of ["one", "two", "one", "three"]) affinity.confirm(key, "a", minute);
+  expect(["one", "two", "three"].map((key) => affinity.find(key)?.targetId)).toEqual(["a", undefined, "a"]);
+});
+
 it("agrees with a list that is looked through, and remembers those used last", () => {
   const keys = fc.constantFrom("k1", "k2", "k3", "k4", "k5");
   const target = fc.constantFrom("a", "b");

@@ -56,12 +56,48 @@ describe("an order", () => {
     }
     const share = (id: string): number => (firsts.get(id) ?? 0) / draws;
     // Four standard deviations of a share of a half are 0.014.
-    expect(share("a")).toBeCloseTo(0.6, 1);
     expect(Math.abs(share("a") - 0.6)).toBeLessThan(0.014);
     expect(Math.abs(share("b") - 0.3)).toBeLessThan(0.014);
     expect(Math.abs(share("c") - 0.1)).toBeLessThan(0.014);
     expect(firsts.has("d")).toBe(false);
     expect(Math.abs(bAfterA / (firsts.get("a") ?? 1) - 0.75)).toBeLessThan(0.02);
+  });
+
+  it("begins with each as often as its weight says, for any weights", () => {
+    const draws = 3_000;
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 20 }), { minLength: 2, maxLength: 6 }), fc.integer({ min: 1, max: 2 ** 31 }), (weights, seed) => {
+        const sum = weights.reduce((all, weight) => all + weight, 0);
+        fc.pre(sum > 0);
+        const targets = weights.map((weight, index) => item(`t${index}`, { weight }));
+        const random = seeded(seed);
+        const firsts = weights.map(() => 0);
+        for (let index = 0; index < draws; index++) firsts[Number(idsOf(orderTargets(targets, "weighted", look({ random })))[0]!.slice(1))]! += 1;
+        const chiSquare = weights.reduce((all, weight, index) => all + (weight === 0 ? 0 : (firsts[index]! - (draws * weight) / sum) ** 2 / ((draws * weight) / sum)), 0);
+        expect(weights.filter((weight, index) => weight === 0 && firsts[index]! > 0)).toEqual([]);
+        // With five degrees of freedom chance passes 40 once in some six million times.
+        expect(chiSquare).toBeLessThan(40);
+      }),
+      { numRuns: 40, seed: 42 },
+    );
+  });
+
+  it("by latency begins with the better of the two that were drawn, and has the others by what was measured", () => {
+    const measured = fc.array(fc.option(fc.integer({ min: 1, max: 5_000 }), { nil: undefined }), { minLength: 2, maxLength: 7 });
+    fc.assert(
+      fc.property(measured, fc.integer({ min: 1, max: 2 ** 31 }), (times, seed) => {
+        const targets = times.map((_, index) => item(`t${index}`));
+        const msOf = (id: string): number | undefined => times[Number(id.slice(1))];
+        const draws: number[] = [];
+        const random = seeded(seed);
+        const order = idsOf(orderTargets(targets, "latency", look({ random: () => (draws.push(random()), draws.at(-1)!), firstEventMs: msOf })));
+        const drawn = draws.map((draw, index) => ({ draw, id: `t${index}` })).toSorted((a, b) => a.draw - b.draw).slice(0, 2).map(({ id }) => id);
+        expect(drawn).toContain(order[0]);
+        expect(msOf(order[0]!) ?? 0).toBe(Math.min(...drawn.map((id) => msOf(id) ?? 0)));
+        const others = order.slice(1).map((id) => msOf(id) ?? 0);
+        expect(others).toEqual(others.toSorted((a, b) => a - b));
+      }),
+    );
   });
 
   it("by latency never begins with the slowest of three or more, tries those that nobody has measured, and varies", () => {
