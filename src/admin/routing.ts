@@ -26,6 +26,7 @@ const questionSchema = z.strictObject({
   session: short.optional(),
   tags: z.string().max(4_096, "it must have at most 4096 characters").optional(),
   input_tokens: z.string().regex(/^\d{1,9}$/, "it must be a whole number of at least 0").transform(Number).optional(),
+  own_login: z.enum(["true", "false"], "it must be true or false").transform((text) => text === "true").optional(),
 });
 
 /** For the caller's own key; an admin names one, or sees what a key without restrictions would. */
@@ -41,13 +42,13 @@ export function createRouteHandler(routing: RoutingView, index: Pick<KeyIndex, "
     const asked = parseFields(questionSchema, queryObject(query));
     const tags = (asked.tags ?? "").split(",").map((tag) => tag.trim()).filter((tag) => tag !== "");
     if (tags.length > 32) throw fieldInvalid("tags: at most 32.");
-    const explanation = routing.explain(principalFor(principal, asked.key), { model: asked.model, sessionId: asked.session ?? null, tags, inputTokens: asked.input_tokens });
+    const explanation = routing.explain(principalFor(principal, asked.key), { model: asked.model, sessionId: asked.session ?? null, tags, inputTokens: asked.input_tokens, hasOwnLogin: asked.own_login === true, isForOperator: principal.role === "admin" });
     return Promise.resolve({ status: 200, body: bodyOf(explanation) });
   };
 }
 
 function bodyOf({ asked, model, understoodAs, refusal, strategy, targets, fallbacks }: RouteExplanation): Readonly<Record<string, unknown>> {
-  const reasons = { failure: "fallbacks", contextWindow: "context_window_fallbacks", contentPolicy: "content_policy_fallbacks" } as const;
+  const reasons = { failure: "fallbacks", contextWindow: "context_window_fallbacks", contentPolicy: "content_policy_fallbacks", downgrade: "downgrade" } as const;
   return {
     asked,
     model: model ?? null,
@@ -60,11 +61,12 @@ function bodyOf({ asked, model, understoodAs, refusal, strategy, targets, fallba
 }
 
 function targetBody(target: ExplainedTarget): Readonly<Record<string, unknown>> {
-  const { id, provider, model, priority, weight, place, circuit, lastFailure, opensInMs, isWarm, running, firstEventMs, reasons } = target;
+  const { id, provider, model, priority, weight, place, circuit, isParked, lastFailure, opensInMs, isWarm, running, firstEventMs, reasons } = target;
   return {
     id, provider, model, priority, weight,
     place: place ?? null,
     circuit,
+    is_parked: isParked,
     last_failure: lastFailure ?? null,
     opens_in_seconds: secondsOf(opensInMs),
     is_warm: isWarm,
@@ -80,10 +82,11 @@ export function createCircuitsHandler(routing: RoutingView): AdminHandler {
     Promise.resolve({
       status: 200,
       body: {
-        circuits: routing.circuits().filter(({ state, failuresInRow }) => state !== "closed" || failuresInRow > 0).map(({ key, state, failuresInRow, lastFailure, opensInMs }) => ({
+        circuits: routing.circuits().filter(({ state, failuresInRow }) => state !== "closed" || failuresInRow > 0).map(({ key, state, isParked, failuresInRow, lastFailure, opensInMs }) => ({
           target: targetOf(key),
           model: modelOf(key),
           state,
+          is_parked: isParked,
           failures_in_row: failuresInRow,
           last_failure: lastFailure ?? null,
           opens_in_seconds: secondsOf(opensInMs),

@@ -1,5 +1,5 @@
 /** `tollgate route`: where a call would go now, and why; and which targets are left alone. */
-import type { Command } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { adminClient, withConnection, type ConnectionOptions } from "./connection.ts";
 import type { CliContext, Output } from "./context.ts";
 import { listOf, objectOf, renderJson, textOf, type JsonObject } from "./json.ts";
@@ -12,6 +12,7 @@ interface ExplainOptions extends ConnectionOptions {
   readonly session?: string;
   readonly tag: readonly string[];
   readonly inputTokens?: string;
+  readonly ownLogin?: boolean;
 }
 
 /** Adds `route` to the program. */
@@ -20,11 +21,12 @@ export function addRouteCommand(program: Command, context: CliContext): void {
   const explain = route
     .command("explain")
     .description("Show where a call would go now: each target with the reason for its place, and the models that would step in. Nothing is sent.")
-    .requiredOption("--model <name>", "what the client asks for")
-    .option("--key <key>", "whose call: an alias, an id as `keys list` shows it, or the key; absent: one without restrictions")
-    .option("--session <id>", "the session, whose prompt cache may be warm somewhere")
+    .requiredOption("--model <name>", "what the client asks for", notEmpty)
+    .option("--key <key>", "whose call: an alias, an id as `keys list` shows it, or the key; absent: one without restrictions", notEmpty)
+    .option("--session <id>", "a session of that key, whose prompt cache may be warm somewhere", notEmpty)
     .option("--tag <tag>", "a tag of the call; may be given several times", (tag: string, tags: readonly string[]) => [...tags, tag], [])
-    .option("--input-tokens <number>", "length of the prompt");
+    .option("--input-tokens <number>", "length of the prompt", wholeNumber)
+    .option("--own-login", "as of a caller who sends a provider's login beside the key, which targets with `credential: client` need");
   withConnection(explain).action(async (options: ExplainOptions) => {
     const client = await adminClient(options, context);
     const query = new URLSearchParams({ model: options.model });
@@ -32,6 +34,7 @@ export function addRouteCommand(program: Command, context: CliContext): void {
     if (options.session !== undefined) query.set("session", options.session);
     if (options.tag.length > 0) query.set("tags", options.tag.join(","));
     if (options.inputTokens !== undefined) query.set("input_tokens", options.inputTokens);
+    if (options.ownLogin === true) query.set("own_login", "true");
     const reply = objectOf(await client.call("GET", `/api/v1/route?${query.toString()}`));
     context.output.print(options.json === true ? renderJson(reply) : renderExplanation(reply, context.output));
   });
@@ -40,6 +43,16 @@ export function addRouteCommand(program: Command, context: CliContext): void {
     const reply = objectOf(await (await adminClient(options, context)).call("GET", "/api/v1/circuits"));
     context.output.print(options.json === true ? renderJson(reply) : renderCircuits(listOf(reply.circuits).map(objectOf), context.output));
   });
+}
+
+function notEmpty(text: string): string {
+  if (text.trim() === "") throw new InvalidArgumentError("It must not be empty.");
+  return text;
+}
+
+function wholeNumber(text: string): string {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be a whole number of at least 0.");
+  return text;
 }
 
 function renderExplanation(reply: JsonObject, output: Output): string {
@@ -58,9 +71,14 @@ function renderExplanation(reply: JsonObject, output: Output): string {
   ].join("\n");
 }
 
-function circuitText({ circuit, opens_in_seconds: seconds, last_failure: failure }: JsonObject): string {
-  const state = textOf(circuit);
+function circuitText({ circuit, is_parked: isParked, opens_in_seconds: seconds, last_failure: failure }: JsonObject): string {
+  const state = stateText(circuit, isParked);
   return state === "closed" ? state : `${state}${textOf(failure) === "" ? "" : ` (${textOf(failure)})`}${textOf(seconds) === "" || textOf(seconds) === "0" ? "" : `, ${textOf(seconds)} s`}`;
+}
+
+/** A quota that is waited for is no failure, and people should see which of the two it is. */
+function stateText(state: unknown, isParked: unknown): string {
+  return isParked === true ? "parked" : textOf(state);
 }
 
 function whyText({ priority, reasons, running, first_event_ms: firstEventMs }: JsonObject): string {
@@ -73,7 +91,7 @@ function renderCircuits(circuits: readonly JsonObject[], output: Output): string
   const columns: readonly Column[] = [{ title: "TARGET" }, { title: "MODEL" }, { title: "STATE" }, { title: "FAILURES IN A ROW", align: "right" }, { title: "LAST" }, { title: "TRIED AGAIN IN", align: "right" }];
   return renderTable(
     columns,
-    circuits.map(({ target, model, state, failures_in_row: failures, last_failure: last, opens_in_seconds: seconds }) => [textOf(target), textOf(model), textOf(state), textOf(failures), textOf(last), textOf(seconds) === "" ? "" : `${textOf(seconds)} s`]),
+    circuits.map(({ target, model, state, is_parked: isParked, failures_in_row: failures, last_failure: last, opens_in_seconds: seconds }) => [textOf(target), textOf(model), stateText(state, isParked), textOf(failures), textOf(last), textOf(seconds) === "" ? "" : `${textOf(seconds)} s`]),
     output,
   );
 }

@@ -29,6 +29,8 @@ export interface Limiter {
    * @param demand kept by the lease as well
    */
   admit(limits: readonly Limit[], demand: Demand, nowMs: number): LimitVerdict;
+  /** Those without room for such a call, in the order given; nothing is taken. */
+  refused(limits: readonly Limit[], demand: Demand, nowMs: number): readonly RefusedLimit[];
   /** How each limit stands, in the order given. */
   snapshot(limits: readonly Limit[], nowMs: number): readonly LimitStatus[];
   /** Meters, scopes with slots in use, sessions and agents in memory; falls back with the traffic after all is idle. */
@@ -80,21 +82,22 @@ function waitMsUnder(books: LimitBooks, limit: Limit, call: { readonly demand: D
   }
 }
 
+/** Those that have no room for the call. */
+function refusedBy(books: LimitBooks, limits: readonly Limit[], call: { readonly demand: Demand; readonly nowMs: number }): readonly RefusedLimit[] {
+  return limits.flatMap((limit) => {
+    const waitMs = waitMsUnder(books, limit, call);
+    return waitMs === 0 ? [] : [{ limit, retryAfterMs: finite(waitMs) }];
+  });
+}
+
 /** The refusal of a call for which at least one of the limits has no room. */
 function refuse(books: LimitBooks, limits: readonly Limit[], call: { readonly demand: Demand; readonly nowMs: number }): LimitVerdict {
-  const refused: RefusedLimit[] = [];
-  let longest: Limit | undefined;
-  let longestMs = 0;
-  for (const limit of limits) {
-    const waitMs = waitMsUnder(books, limit, call);
-    if (waitMs === 0) continue;
-    refused.push({ limit, retryAfterMs: finite(waitMs) });
-    if (waitMs <= longestMs) continue;
-    longest = limit;
-    longestMs = waitMs;
-  }
-  assert(longest !== undefined, "a refusal without a limit");
-  return { isAdmitted: false, limit: longest, retryAfterMs: finite(longestMs), refused };
+  const refused = refusedBy(books, limits, call);
+  const waitOf = ({ retryAfterMs }: RefusedLimit): number => retryAfterMs ?? Infinity;
+  const [first, ...others] = refused;
+  assert(first !== undefined, "a refusal without a limit");
+  const longest = others.reduce((worst, each) => (waitOf(each) > waitOf(worst) ? each : worst), first);
+  return { isAdmitted: false, limit: longest.limit, retryAfterMs: longest.retryAfterMs, refused };
 }
 
 function statusOf(books: LimitBooks, limit: Limit, nowMs: number): LimitStatus {
@@ -122,6 +125,7 @@ export function createLimiter(options: LimiterOptions = {}): Limiter {
       sweeper.step(nowMs);
       return { isAdmitted: true, lease };
     },
+    refused: (limits, demand, nowMs) => refusedBy(books, limits, { demand, nowMs: Math.floor(nowMs) }),
     snapshot: (limits, nowMs) => limits.map((limit) => statusOf(books, limit, Math.floor(nowMs))),
     get size() {
       const kept = books.sweepable.reduce((sum, collection) => sum + collection.size, 0);

@@ -12,7 +12,7 @@ import { attributionOf } from "./attribution.ts";
 import type { AttemptOpening } from "./books.ts";
 import { cachedPrompt } from "./cache-reads.ts";
 import { termsOf } from "./charge.ts";
-import { choose } from "./choose.ts";
+import { chooseInstead } from "./choose.ts";
 import type { Admitted, Opened, Planned, PlannedTarget } from "./exchange.ts";
 import { refusalOf, takeRoom, type NoRoom } from "./holds.ts";
 import { limitRefusal, takeTargetTurn, type Turn } from "./limits.ts";
@@ -35,9 +35,10 @@ export async function admit(services: Services, planned: Planned, turn: Turn | u
   if (refused !== undefined) throw limitRefusal(refused, planned.principal);
   for (const model of new Set(shortages.map(({ budget }) => budget.downgradeModel))) {
     const other = model === undefined ? undefined : planInstead(planned, model, { reason: "budget", count: 1 });
-    if (other === undefined) continue;
-    turn?.move(other);
-    const instead = await admitPlan(services, choose(services, other));
+    const chosen = other === undefined ? undefined : chooseInstead(services, other);
+    if (chosen === undefined) continue;
+    turn?.move(chosen);
+    const instead = await admitPlan(services, chosen);
     if ("admission" in instead) return instead;
   }
   throw shortages.length === 0 && fault !== undefined ? fault : refusalOf(services, planned, shortages);

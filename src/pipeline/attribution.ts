@@ -30,6 +30,11 @@ export function allowedProjects({ key }: Principal): readonly string[] | undefin
   return Array.isArray(allowed) ? allowed.filter((name): name is string => typeof name === "string") : undefined;
 }
 
+/** The project that a request names and its key may not spend for. */
+export function foreignProject(principal: Principal, { project }: Pick<Attribution, "project">): string | undefined {
+  return project === null || allowedProjects(principal)?.includes(project) !== false ? undefined : project;
+}
+
 function requestTags(header: string | string[] | undefined, principal: Principal): readonly string[] {
   const own = principal.key?.tags ?? noTags;
   if (header === undefined) return own;

@@ -28,12 +28,19 @@ const longCacheMs = 60 * 60_000;
 
 /** @throws GatewayError `client_model_unavailable` where no target serves the caller's tags */
 export function choose(services: Services, planned: Planned): Planned {
+  const found = chooseInstead(services, planned);
+  if (found === undefined) throw noTarget(planned);
+  return found;
+}
+
+/** As {@link choose}, for a model that steps in: undefined where no target serves the caller's tags, which is no answer to what was asked for. */
+export function chooseInstead(services: Services, planned: Planned): Planned | undefined {
   const { route, targets } = planned;
   const warmth = warmthOf(planned);
   const { circuit, tagMatch } = planned.exchange.snapshot.config.routing;
   if (targets.length === 1 && route.targets.length === 1 && tagMatch === "off") return warmth === undefined ? planned : { ...planned, warmth };
   const [preferred, ...others] = rank(services, { targets: usable(services, planned), strategy: route.model.strategy, circuit, warmTargetId: warmth === undefined ? undefined : services.routing.affinity.find(warmth.key)?.targetId }).map(({ target }) => target);
-  if (preferred === undefined) throw noTarget(planned);
+  if (preferred === undefined) return undefined;
   services.routing.health.mayTry(circuitKey(preferred), circuit);
   return { ...planned, preferred, targets: [preferred, ...others], warmth };
 }
@@ -76,8 +83,13 @@ function usable(services: Services, { exchange, principal, targets, route, paylo
   const tagged = withTags(targets, tags, tagMatch);
   if (tagged.every(({ target }) => target.inputTokensMax === undefined)) return tagged;
   const { input, cacheRead } = services.estimates.tokens({ keyId: principal.keyId, sessionId, agentId, model: route.publicName, requestBytes: payload.bytes.length, openedAtMs: services.clock.now() }, facts.outputTokensMax);
-  const fitting = tagged.filter(({ target }) => input + cacheRead <= (target.inputTokensMax ?? Infinity));
-  return fitting.length === 0 ? tagged : fitting;
+  return takingPrompt(tagged, input + cacheRead);
+}
+
+/** Those that take a prompt of so many tokens, or all where none does. */
+export function takingPrompt(targets: readonly PlannedTarget[], tokens: number): readonly PlannedTarget[] {
+  const fitting = targets.filter(({ target }) => tokens <= (target.inputTokensMax ?? Infinity));
+  return fitting.length === 0 ? targets : fitting;
 }
 
 function noTarget({ facts }: Planned): GatewayError {

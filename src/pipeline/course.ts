@@ -2,10 +2,11 @@
  * What may still be tried for one call after a try has failed: the plan's other targets, the same one again, and models that step in.
  * Bounded by attempts, by time, and by the budget of retries, so that a place that is down is not kept down by those who wait for it.
  */
-import type { FailureClass, Fallbacks } from "../config/gateway-config.ts";
+import type { FailureClass, Fallbacks, RoutingConfig } from "../config/gateway-config.ts";
+import type { Route } from "../routing/route.ts";
 import { circuitKey } from "../routing/state.ts";
 import { admitInstead, isTooDear, openNext } from "./admit.ts";
-import { choose } from "./choose.ts";
+import { chooseInstead } from "./choose.ts";
 import type { Admitted, Opened, PlannedTarget } from "./exchange.ts";
 import type { Turn } from "./limits.ts";
 import { planInstead } from "./plan.ts";
@@ -71,9 +72,7 @@ export function createCourse(services: Services, first: Admitted, turn: Turn | u
   /** The model's own, or else everybody's; those that have not been tried. */
   const standIns = (reason: keyof Fallbacks): readonly string[] => {
     if (isInSession && !fallsBackInSessions) return [];
-    const own = first.route.model.fallbacks[reason];
-    const listed = own.length > 0 ? own : config.routing.fallbacks[reason];
-    return listed.slice(0, fallbacksMax).filter((model) => !stoodIn.has(model) && model !== first.route.publicName);
+    return listedFallbacks(config.routing, first.route, reason).slice(0, fallbacksMax).filter((model) => !stoodIn.has(model) && model !== first.route.publicName);
   };
 
   const open = async (target: PlannedTarget): Promise<Try | undefined> => {
@@ -107,7 +106,8 @@ export function createCourse(services: Services, first: Admitted, turn: Turn | u
     for (const model of standIns(reason)) {
       stoodIn.add(model);
       const other = planInstead(first, model, { reason: "fallback", count: stoodIn.size });
-      const found = other === undefined ? undefined : await admitInstead(services, choose(services, other), turn, attempts + 1);
+      const chosen = other === undefined ? undefined : chooseInstead(services, other);
+      const found = chosen === undefined ? undefined : await admitInstead(services, chosen, turn, attempts + 1);
       if (found === undefined) continue;
       attempts += 1;
       admitted = found;
@@ -134,6 +134,12 @@ export function createCourse(services: Services, first: Admitted, turn: Turn | u
     },
     again: ({ target }) => open(target),
   };
+}
+
+/** The model's own, or else everybody's. */
+export function listedFallbacks({ fallbacks }: Pick<RoutingConfig, "fallbacks">, { model }: Route, reason: keyof Fallbacks): readonly string[] {
+  const own = model.fallbacks[reason];
+  return own.length > 0 ? own : fallbacks[reason];
 }
 
 /** Until the time is over, or the caller has left. */

@@ -5,6 +5,7 @@
 import type { FailureClass } from "../config/gateway-config.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import { circuitKey } from "../routing/state.ts";
+import type { TriedAgain } from "../telemetry/metrics.ts";
 import { headerValue } from "../wire/headers.ts";
 import { attemptTarget, forgoBeta, type AttemptResult } from "./attempt.ts";
 import { closeAttempt, type Billing } from "./close.ts";
@@ -44,6 +45,7 @@ export async function failover(services: Services, first: Admitted, turn: Turn |
     if (isOver) throw verdict.fault;
     const next = verdict.kind === "again" ? await withoutBeta() : await course.next({ last: current, isPassing: isPassingFault(verdict.fault), failure, waitSeconds: waitOf(result, verdict.fault), refusedFor: judged.refusedFor });
     if (next === undefined) throw verdict.kind === "again" || judged.refusedFor !== undefined ? verdict.fault : bestOf(faults);
+    services.metrics.triedAgain({ kind: kindOf(current, next, verdict), target: target.target.id });
     current = next;
 
     async function withoutBeta(): Promise<Try | undefined> {
@@ -52,6 +54,12 @@ export async function failover(services: Services, first: Admitted, turn: Turn |
       return course.again(current);
     }
   }
+}
+
+function kindOf(last: Try, next: Try, verdict: Verdict): TriedAgain["kind"] {
+  if (verdict.kind === "again") return "without_beta";
+  if (next.admitted !== last.admitted) return "fallback";
+  return next.target === last.target ? "retry" : "failover";
 }
 
 /** A try with what is to become of it. */

@@ -82,14 +82,25 @@ function enter(services: Services, planned: Planned): Lease | undefined {
 
 /** Room under the limits of a target and its provider, for one attempt. */
 export function takeTargetTurn(services: Services, { exchange, facts }: Planned, opening: AttemptOpening): { readonly lease: Lease | undefined } | { readonly refused: readonly RefusedLimit[] } {
-  const { limitRules } = exchange.snapshot;
-  if (!limitRules.kinds.has("target") && !limitRules.kinds.has("provider")) return { lease: undefined };
-  const limits = [`provider:${opening.provider}`, `target:${opening.targetId}`].flatMap((scope) => limitRules.of(scope, scope));
+  const limits = targetLimits(exchange.snapshot, opening);
   if (limits.length === 0) return { lease: undefined };
   const { input, cacheRead, output } = services.estimates.tokens(opening, facts.outputTokensMax);
   const demand: Demand = { tokens: amountsOf(exchange.snapshot, { input, cacheRead, output }), isStreaming: opening.isStreaming, isCount: false, sessionId: undefined, agentId: undefined, parentAgentId: undefined };
   const verdict = services.limiter.admit(limits, demand, services.clock.monotonic());
   return verdict.isAdmitted ? { lease: verdict.lease } : { refused: verdict.refused };
+}
+
+/** Those of a target and of its provider. */
+function targetLimits({ limitRules }: Snapshot, { provider, targetId }: Pick<AttemptOpening, "provider" | "targetId">): readonly Limit[] {
+  if (!limitRules.kinds.has("target") && !limitRules.kinds.has("provider")) return noLimits;
+  return [`provider:${provider}`, `target:${targetId}`].flatMap((scope) => limitRules.of(scope, scope));
+}
+
+/** What a prompt of so many tokens would be told by the limits of a target now; undefined where it has room. Nothing is taken. */
+export function targetLimitText({ limiter, clock }: Pick<Services, "limiter" | "clock">, snapshot: Snapshot, { inputTokens, ...target }: Pick<AttemptOpening, "provider" | "targetId"> & { readonly inputTokens: number }): string | undefined {
+  const demand: Demand = { tokens: amountsOf(snapshot, { input: inputTokens, cacheRead: 0, output: 0 }), isStreaming: true, isCount: false, sessionId: undefined, agentId: undefined, parentAgentId: undefined };
+  const refused = limiter.refused(targetLimits(snapshot, target), demand, clock.monotonic());
+  return refused.length === 0 ? undefined : limitText(refused, ({ scope }) => `${kindOf(scope as Scope)} ${idOf(scope as Scope)}`);
 }
 
 /** The refusal of a call that limits have no room for. */

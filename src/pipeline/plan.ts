@@ -4,7 +4,7 @@ import type { Principal } from "../identity/principal.ts";
 import { GatewayError } from "../kernel/gateway-error.ts";
 import type { ClientProject } from "../providers/provider.ts";
 import { nearestNames, type Route, type RouteTarget } from "../routing/route.ts";
-import { allowedProjects, attributionOf } from "./attribution.ts";
+import { allowedProjects, attributionOf, foreignProject } from "./attribution.ts";
 import type { Exchange, Planned, PlannedTarget, Received, Replaced } from "./exchange.ts";
 import type { Place, Snapshot } from "./snapshot.ts";
 
@@ -115,8 +115,8 @@ function modelUnavailable(received: Received, requested: string): GatewayError {
 function refuseForeignProject({ exchange, principal }: Received): void {
   const allowed = allowedProjects(principal);
   if (allowed === undefined) return;
-  const { project } = attributionOf(exchange.request.headers, principal);
-  if (project === null || allowed.includes(project)) return;
+  const project = foreignProject(principal, attributionOf(exchange.request.headers, principal));
+  if (project === undefined) return;
   const publicText = `This key may not spend for the project ${JSON.stringify(project)}; ${allowed.length === 0 ? "it has none" : `its projects are ${allowed.join(", ")}`}. The project comes from x-litellm-tags in ANTHROPIC_CUSTOM_HEADERS.`;
   throw new GatewayError("client_project_forbidden", isClaudeCode(exchange) ? { publicText, status: 400, type: "policy_blocked" } : { publicText });
 }

@@ -10,6 +10,10 @@ export interface RouteQuestion {
   readonly tags: readonly string[];
   /** Tokens of the prompt; undefined: a short one. */
   readonly inputTokens: number | undefined;
+  /** The caller sends a provider's login beside the key, for targets with `credential: client`. */
+  readonly hasOwnLogin: boolean;
+  /** Models that the key may not use are named; to others they are the same as none. */
+  readonly isForOperator: boolean;
 }
 
 /** A target of the model. */
@@ -23,6 +27,8 @@ export interface ExplainedTarget {
   /** From 1; undefined: it would not be tried. */
   readonly place: number | undefined;
   readonly circuit: CircuitState;
+  /** Open for a quota that says when it is there again. */
+  readonly isParked: boolean;
   readonly lastFailure: FailureClass | undefined;
   /** While the circuit is not closed: time until it may be tried. */
   readonly opensInMs: number | undefined;
@@ -36,7 +42,8 @@ export interface ExplainedTarget {
 }
 
 export interface ExplainedFallback {
-  readonly reason: keyof Fallbacks;
+  /** `downgrade`: named by a budget without room. */
+  readonly reason: keyof Fallbacks | "downgrade";
   readonly model: string;
   /** Why it would not step in; undefined where it would. */
   readonly fault: string | undefined;

@@ -118,6 +118,23 @@ describe("a circuit", () => {
     expect(told).toEqual(["open k", "close k", "open q"]);
   });
 
+  it("tells of a quota once, however many calls meet it, and once when a call succeeds after it", () => {
+    const clock = manualClock();
+    const health = createTargetHealth(clock);
+    const told: string[] = [];
+    health.onOpen((key) => told.push(`open ${key}`));
+    health.onClose((key) => told.push(`close ${key}`));
+    for (let index = 0; index < 5; index++) health.park("q", clock.monotonic() + 1_000 + index);
+    // One that was on its way before the quota was used up tells nothing.
+    health.success("q", inRow);
+    expect([told, health.states()[0]?.isParked]).toEqual([["open q"], true]);
+    clock.advance(1_004);
+    for (let index = 0; index < 2; index++) health.success("q", inRow);
+    expect([told, health.states()[0]?.isParked]).toEqual([["open q", "close q"], false]);
+    health.park("q", clock.monotonic() + 1_000);
+    expect(told).toEqual(["open q", "close q", "open q"]);
+  });
+
   it("is forgotten when its place is another, and the first of very many are", () => {
     const health = createTargetHealth(manualClock());
     for (let index = 0; index < 10_005; index++) health.failure(`t\nclaude-${index}`, "not_found", inRow);

@@ -11,6 +11,8 @@ export type CircuitState = "closed" | "open" | "half-open";
 export interface CircuitView {
   readonly key: string;
   readonly state: CircuitState;
+  /** Open for a quota that says when it is there again, not for failures. */
+  readonly isParked: boolean;
   readonly failuresInRow: number;
   readonly lastFailure: FailureClass | undefined;
   /** While it is not closed: time until it may be tried, 0 when that has come. */
@@ -39,9 +41,9 @@ export interface TargetHealth {
   states(): readonly CircuitView[];
   /** What is known of these is of no use any more: their place is another one. */
   forget(isMeant: (key: string) => boolean): void;
-  /** Called when a circuit opens or is parked. */
+  /** Called when a circuit opens, and when it is parked that was not. */
   onOpen(listener: (key: string) => void): void;
-  /** Called when one that had opened has closed. */
+  /** Called when a call has succeeded at one that had opened or was parked, and is neither any more. */
   onClose(listener: (key: string) => void): void;
 }
 
@@ -59,6 +61,8 @@ interface Circuit {
   /** How often it has opened since the last success. */
   opened: number;
   parkedUntilAt: number;
+  /** Listeners wait to be told that it is well again. */
+  isTold: boolean;
   /** Monotonic: how long others wait for the probe. */
   probedUntilAt: number;
   /** Calls and failures of the last `windowMs`, by slices of it. */
@@ -75,7 +79,7 @@ export function createTargetHealth(clock: Clock): TargetHealth {
   const circuitOf = (key: string): Circuit => {
     let circuit = circuits.get(key);
     if (circuit === undefined && circuits.size >= circuitsMax) circuits.delete(circuits.keys().next().value!);
-    if (circuit === undefined) circuits.set(key, (circuit = { failuresInRow: 0, lastFailure: undefined, openUntilAt: undefined, opened: 0, parkedUntilAt: -Infinity, probedUntilAt: -Infinity, buckets: [] }));
+    if (circuit === undefined) circuits.set(key, (circuit = { failuresInRow: 0, lastFailure: undefined, openUntilAt: undefined, opened: 0, parkedUntilAt: -Infinity, isTold: false, probedUntilAt: -Infinity, buckets: [] }));
     return circuit;
   };
   const stateOf = ({ openUntilAt, parkedUntilAt }: Circuit): CircuitState => {
@@ -83,7 +87,12 @@ export function createTargetHealth(clock: Clock): TargetHealth {
     if (parkedUntilAt > now) return "open";
     return openUntilAt === undefined ? "closed" : openUntilAt > now ? "open" : "half-open";
   };
-  const tell = (key: string): void => listeners.forEach((listener) => listener(key));
+  const tell = (key: string, circuit: Circuit): void => {
+    circuit.isTold = true;
+    listeners.forEach((listener) => listener(key));
+  };
+  const opensIn = ({ parkedUntilAt, openUntilAt }: Circuit): number => Math.max(0, Math.max(parkedUntilAt, openUntilAt ?? -Infinity) - clock.monotonic());
+  const isParked = ({ parkedUntilAt }: Circuit): boolean => parkedUntilAt > clock.monotonic();
 
   /** The slice of this moment, older ones than the window dropped. */
   const bucketNow = (circuit: Circuit, windowMs: number): Circuit["buckets"][number] => {
@@ -137,8 +146,11 @@ export function createTargetHealth(clock: Clock): TargetHealth {
       // Most have never failed, and cost nothing but this look.
       if (circuit === undefined) return;
       circuit.failuresInRow = 0;
-      if (circuit.openUntilAt !== undefined) closeListeners.forEach((listener) => listener(key));
       circuit.openUntilAt = undefined;
+      if (circuit.isTold && !isParked(circuit)) {
+        circuit.isTold = false;
+        closeListeners.forEach((listener) => listener(key));
+      }
       circuit.opened = 0;
       circuit.probedUntilAt = -Infinity;
       bucketNow(circuit, windowMs).calls += 1;
@@ -158,20 +170,22 @@ export function createTargetHealth(clock: Clock): TargetHealth {
       circuit.opened += 1;
       circuit.openUntilAt = clock.monotonic() + config.cooldownMs * Math.min(cooldownFactorMax, 2 ** (circuit.opened - 1));
       circuit.buckets = [];
-      tell(key);
+      tell(key, circuit);
     },
     park(key, untilAt) {
       const circuit = circuitOf(key);
+      const wasParked = isParked(circuit);
       circuit.parkedUntilAt = Math.max(circuit.parkedUntilAt, untilAt);
       circuit.lastFailure = "rate_limit";
-      tell(key);
+      // The calls that were on their way all meet the same quota.
+      if (!wasParked && isParked(circuit)) tell(key, circuit);
     },
     opensInMs(key) {
       const circuit = circuits.get(key);
       if (circuit === undefined || stateOf(circuit) === "closed") return undefined;
-      return Math.max(0, Math.max(circuit.parkedUntilAt, circuit.openUntilAt ?? -Infinity) - clock.monotonic());
+      return opensIn(circuit);
     },
-    states: () => [...circuits].map(([key, circuit]) => ({ key, state: stateOf(circuit), failuresInRow: circuit.failuresInRow, lastFailure: circuit.lastFailure, opensInMs: stateOf(circuit) === "closed" ? undefined : Math.max(0, Math.max(circuit.parkedUntilAt, circuit.openUntilAt ?? -Infinity) - clock.monotonic()) })),
+    states: () => [...circuits].map(([key, circuit]) => ({ key, state: stateOf(circuit), isParked: isParked(circuit), failuresInRow: circuit.failuresInRow, lastFailure: circuit.lastFailure, opensInMs: stateOf(circuit) === "closed" ? undefined : opensIn(circuit) })),
     forget(isMeant) {
       for (const key of circuits.keys()) if (isMeant(key)) circuits.delete(key);
     },

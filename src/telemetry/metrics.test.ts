@@ -10,6 +10,8 @@ it("counts requests by operation, status and blame, and times into cumulative bu
   metrics.requestFinished({ ...finished, status: 401, blame: "client" });
   metrics.cacheMissed({ target: 'a"b', model: "claude-*", reason: "moved" });
   metrics.cacheMissed({ target: 'a"b', model: "claude-*", reason: "moved" });
+  metrics.triedAgain({ kind: "failover", target: 'a"b' });
+  metrics.triedAgain({ kind: "failover", target: 'a"b' });
   metrics.streamOpened();
   metrics.connect({ journalDepth: () => 3, unresolvedAttempts: () => 2, requestsInFlight: () => 1, failOpenAttempts: () => 4, isFailingOpen: () => true, config: () => ({ reloads: 3, failures: 1, isFailed: true, lastSuccessMs: 1_500, needsRestart: [] }), routing: () => ({ circuits: [{ target: 'a"b', state: "open" }, { target: 'a"b', state: "open" }, { target: "c", state: "half-open" }], openings: new Map([["c", 3]]), retryTokens: 7.5 }), loopLagSeconds: () => 0.5 });
   const { text, contentType } = await metrics.render();
@@ -27,6 +29,7 @@ it("counts requests by operation, status and blame, and times into cumulative bu
     "tollgate_open_streams 1",
     "tollgate_journal_depth 3",
     'tollgate_cache_miss_unexpected_total{target="a\\"b",model="claude-*",reason="moved"} 2',
+    'tollgate_further_tries_total{kind="failover",target="a\\"b"} 2',
     "tollgate_fail_open_attempts_total 4",
     "tollgate_failing_open 1",
     'tollgate_config_reloads_total{result="ok"} 2',

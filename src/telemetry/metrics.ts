@@ -21,6 +21,13 @@ export interface CacheMissed {
   readonly reason: "vanished" | "moved";
 }
 
+/** A try after one that failed: at another target, at the same one, for another model, or at the same one with a beta less. */
+export interface TriedAgain {
+  readonly kind: "failover" | "retry" | "fallback" | "without_beta";
+  /** The one that failed, by the operator's id. */
+  readonly target: string;
+}
+
 /** How the last readings of the configuration went. */
 export interface ConfigStatus {
   /** Since the start, which is none of them. */
@@ -62,6 +69,7 @@ export interface MetricSources {
 export interface Metrics {
   requestFinished(request: FinishedRequest): void;
   cacheMissed(miss: CacheMissed): void;
+  triedAgain(tried: TriedAgain): void;
   streamOpened(): void;
   streamClosed(): void;
   connect(sources: MetricSources): void;
@@ -75,6 +83,7 @@ const overheadBuckets = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05,
 export function createMetrics(): Metrics {
   const requests = new Map<string, number>();
   const cacheMisses = new Map<string, number>();
+  const furtherTries = new Map<string, number>();
   const firstEvent = createHistogram("tollgate_first_event_seconds", "From dispatch to the first event of the reply.", secondsBuckets);
   const overhead = createHistogram("tollgate_overhead_seconds", "Time spent inside the gateway before the reply was committed.", overheadBuckets);
   const duration = createHistogram("tollgate_request_seconds", "Whole requests.", secondsBuckets);
@@ -94,6 +103,10 @@ export function createMetrics(): Metrics {
       const series = `target="${escaped(target)}",model="${escaped(model)}",reason="${reason}"`;
       cacheMisses.set(series, (cacheMisses.get(series) ?? 0) + 1);
     },
+    triedAgain({ kind, target }) {
+      const series = `kind="${kind}",target="${escaped(target)}"`;
+      furtherTries.set(series, (furtherTries.get(series) ?? 0) + 1);
+    },
     streamOpened: () => void (openStreams += 1),
     streamClosed: () => void (openStreams -= 1),
     connect: (given) => void (sources = given),
@@ -105,6 +118,8 @@ export function createMetrics(): Metrics {
         ...counts,
         ...header("tollgate_cache_miss_unexpected_total", "Replies that read less than half of what their session's prompt cache should have given.", "counter"),
         ...[...cacheMisses].map(([series, count]) => `tollgate_cache_miss_unexpected_total{${series}} ${count}`),
+        ...header("tollgate_further_tries_total", "Tries after one that failed, by the target that failed.", "counter"),
+        ...[...furtherTries].map(([series, count]) => `tollgate_further_tries_total{${series}} ${count}`),
         ...firstEvent.lines(),
         ...overhead.lines(),
         ...duration.lines(),
@@ -143,7 +158,7 @@ function routingLines({ circuits, openings, retryTokens }: RoutingStatus): strin
   return [
     ...header("tollgate_circuits", "Models at a target whose circuit is not closed.", "gauge"),
     ...[...counts].map(([series, count]) => `tollgate_circuits{${series}} ${count}`),
-    ...header("tollgate_circuit_openings_total", "How often circuits of a target have opened, or waited for a quota.", "counter"),
+    ...header("tollgate_circuit_openings_total", "How often circuits of a target have opened, or begun to wait for a quota.", "counter"),
     ...[...openings].map(([target, count]) => `tollgate_circuit_openings_total{target="${escaped(target)}"} ${count}`),
     ...gauge("tollgate_retry_budget_tokens", "Retries that may be made now.", retryTokens),
   ];

@@ -91,7 +91,7 @@ describe("the plan", () => {
     expect(places(down)).toEqual(["1 second", "2 first"]);
     expect(down.targets[1]).toMatchObject({ circuit: "open", last_failure: "overloaded", reasons: ["its circuit is open, so it comes last"] });
     const { circuits } = await stage.harness.admin<{ circuits: unknown[] }>("GET", "/api/v1/circuits");
-    expect(circuits).toEqual([{ target: "claude-down-first", model: "claude-opus-4-8", state: "open", failures_in_row: 1, last_failure: "overloaded", opens_in_seconds: expect.closeTo(600, -2) as unknown }]);
+    expect(circuits).toEqual([{ target: "claude-down-first", model: "claude-opus-4-8", state: "open", is_parked: false, failures_in_row: 1, last_failure: "overloaded", opens_in_seconds: expect.closeTo(600, -2) as unknown }]);
     const metrics = await (await fetch(`${stage.url}/metrics`, { headers: { authorization: `Bearer ${adminKey}` } })).text();
     expect(metrics).toMatch(/^tollgate_circuits\{target="claude-down-first",state="open"\} 1$/m);
     expect(metrics).toMatch(/^tollgate_circuit_openings_total\{target="claude-down-first"\} 1$/m);
@@ -133,7 +133,7 @@ describe("who may ask", () => {
   it("is a developer for the own key; another's and none are the same answer", async () => {
     const ann = await stage.harness.key({ key_alias: "ann", models: ["claude-small"] });
     await stage.harness.key({ key_alias: "bea" });
-    expect(JSON.parse((await ask(ann, "model=claude-tags")).text)).toMatchObject({ refusal: "The key may not use it: its models are claude-small." });
+    expect(JSON.parse((await ask(ann, "model=claude-tags")).text)).toMatchObject({ refusal: "No model that the key may use has this name. Near to it: claude-small." });
     expect((await ask(ann, "model=claude-small&key=ann")).status).toBe(200);
     const [others, nobodys] = [await ask(ann, "model=claude-small&key=bea"), await ask(ann, "model=claude-small&key=nobody")];
     expect([others.status, others.text]).toEqual([404, nobodys.text]);
@@ -163,6 +163,7 @@ it("the command has --json, --help, and names the flag that is missing", async (
   expect(JSON.parse(await command("explain", "--model", "little", "--tag", "eu", "--tag", "ci", "--json"))).toMatchObject({ asked: "little", model: "claude-small" });
   expect(await command("explain", "--help")).toContain("--session <id>");
   expect(await command("explain", "--model", "claude-shares")).toMatch(/^claude-shares: the model's own name\nstrategy weighted\n\n[^]*\nfallbacks: claude-small\n/);
+  for (const [flag, value] of [["--input-tokens", "many"], ["--model", ""], ["--session", ""]] as const) await expect(command("explain", "--model", "little", flag, value)).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining(flag) as unknown });
   await expect(command("explain")).rejects.toMatchObject({ stderr: expect.stringContaining("--model") as unknown });
   await expect(command("explain", "--model", "x", "--key", "nobody")).rejects.toMatchObject({ stderr: expect.stringContaining('There is no key with the alias or id "nobody".') as unknown });
   await until("nothing left in work", () => stage.fake.inFlight === 0);

@@ -182,7 +182,7 @@ export async function startLife(options: LifeOptions): Promise<Life> {
     betaMemory: createBetaMemory(clock),
     routing: createRoutingState(clock, snapshot.config.routing, options.random ?? (() => 0.5)),
     log: { request: nothing, info: nothing, warn: nothing, error: fault, flush: nothing },
-    metrics: { requestFinished: nothing, cacheMissed: nothing, streamOpened: nothing, streamClosed: nothing, connect: nothing, render: () => Promise.reject(new Error("not here")) },
+    metrics: { requestFinished: nothing, cacheMissed: nothing, triedAgain: nothing, streamOpened: nothing, streamClosed: nothing, connect: nothing, render: () => Promise.reject(new Error("not here")) },
     load: { inFlight: 0, total: 0, byKey: new Map() },
   };
   return Object.assign(alive, {
